@@ -1,0 +1,205 @@
+// Command manager runs the controllers of the Agent Passport Operator, holds its signing keys, and
+// serves the keys that verify its tokens.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	_ "k8s.io/client-go/plugin/pkg/client/auth" // every way to authenticate that kubectl has
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/apiclock"
+	"agentpassport.dev/operator/internal/controller"
+	"agentpassport.dev/operator/internal/token"
+)
+
+// shutdownTimeout is how long what runs may take to end.
+const shutdownTimeout = 20 * time.Second
+
+type flags struct {
+	metricsAddress  string
+	metricsSecure   bool
+	probeAddress    string
+	issuerAddress   string
+	leaderElect     bool
+	namespace       string
+	serviceAccount  string
+	issuer          string
+	trustDomain     string
+	gatewayAudience string
+	rotation        time.Duration
+	passportWorkers int
+	log             zap.Options
+}
+
+func parse(set *flag.FlagSet, args []string) (*flags, error) {
+	var f flags
+	set.StringVar(&f.metricsAddress, "metrics-bind-address", ":8443", "The address of the metrics endpoint; 0 switches it off.")
+	set.BoolVar(&f.metricsSecure, "metrics-secure", true, "Serve metrics over HTTPS, to those whom RBAC lets get /metrics.")
+	set.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "The address of /healthz and /readyz.")
+	set.StringVar(&f.issuerAddress, "issuer-bind-address", ":8082", "The address that serves the JWKS and the OpenID configuration over HTTP; 0 switches it off.")
+	set.BoolVar(&f.leaderElect, "leader-elect", false, "Let one replica at a time run the controllers. Needed with more than one.")
+	set.StringVar(&f.namespace, "namespace", envOr("POD_NAMESPACE", "agent-passport-system"), "The operator's own namespace: its keys, JWKS and lease are there.")
+	set.StringVar(&f.serviceAccount, "service-account", "agent-passport-manager", "The operator's ServiceAccount in its namespace: whom namespaces consent to.")
+	set.StringVar(&f.issuer, "issuer", "https://agent-passport-issuer.agent-passport-system.svc", "The issuer of the tokens (iss), a URL. Changing it ends no live token, but verifiers have to know both.")
+	set.StringVar(&f.trustDomain, "trust-domain", "cluster.local", "The trust domain of the subjects (sub), as in SPIFFE IDs.")
+	set.StringVar(&f.gatewayAudience, "gateway-audience", "agent-passport-gateway", "The gateway's audience, which every token is for.")
+	set.DurationVar(&f.rotation, "key-rotation-interval", 30*24*time.Hour, "How long a key signs; at least one hour.")
+	set.IntVar(&f.passportWorkers, "passport-workers", 64, "How many passports are worked on at once.")
+	f.log.BindFlags(set)
+	if err := set.Parse(args); err != nil {
+		return nil, err
+	}
+	return &f, f.check(set)
+}
+
+func (f *flags) check(set *flag.FlagSet) error {
+	issuer, err := url.Parse(f.issuer)
+	switch {
+	case set.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q: every setting is a flag", set.Arg(0))
+	case err != nil || issuer.Host == "" || (issuer.Scheme != "https" && issuer.Scheme != "http") || issuer.RawQuery != "" || issuer.Fragment != "":
+		return fmt.Errorf("--issuer %q: want a URL such as https://passports.example.com, without query or fragment", f.issuer)
+	case f.rotation < time.Hour:
+		return fmt.Errorf("--key-rotation-interval %s: at least 1h", f.rotation)
+	case f.passportWorkers < 1 || f.passportWorkers > 1000:
+		return fmt.Errorf("--passport-workers %d: 1 to 1000", f.passportWorkers)
+	case f.namespace == "" || f.serviceAccount == "" || f.trustDomain == "" || f.gatewayAudience == "":
+		return errors.New("--namespace, --service-account, --trust-domain and --gateway-audience must not be empty")
+	}
+	return nil
+}
+
+func envOr(name, fallback string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return fallback
+}
+
+func main() {
+	f, err := parse(flag.CommandLine, os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "manager:", err)
+		os.Exit(2)
+	}
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.log)))
+	if err := run(ctrl.SetupSignalHandler(), f); err != nil {
+		ctrl.Log.Error(err, "the manager ends")
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, f *flags) error {
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the API server: %w", err)
+	}
+	// The API server's own priority and fairness is the limit.
+	config.QPS = -1
+	now := apiclock.New(clock.RealClock{})
+	config.Wrap(now.Wrap)
+
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+
+	metricsOptions := metricsserver.Options{BindAddress: f.metricsAddress, SecureServing: f.metricsSecure}
+	if f.metricsSecure {
+		metricsOptions.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	timeout := shutdownTimeout
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         controller.CacheOptions(f.namespace),
+		Client:                        controller.ClientOptions(),
+		Metrics:                       metricsOptions,
+		HealthProbeBindAddress:        f.probeAddress,
+		LeaderElection:                f.leaderElect,
+		LeaderElectionID:              "agent-passport-manager",
+		LeaderElectionNamespace:       f.namespace,
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       &timeout,
+	})
+	if err != nil {
+		return fmt.Errorf("make the manager: %w", err)
+	}
+	keys := &controller.Keyring{}
+	if err := controller.Setup(ctx, mgr, controller.Options{
+		Clock:            now,
+		Keys:             keys,
+		Namespace:        f.namespace,
+		ServiceAccount:   f.serviceAccount,
+		Issuer:           f.issuer,
+		TrustDomain:      f.trustDomain,
+		GatewayAudience:  f.gatewayAudience,
+		RotationInterval: f.rotation,
+		PassportWorkers:  f.passportWorkers,
+	}); err != nil {
+		return fmt.Errorf("set up the controllers: %w", err)
+	}
+	if err := serveIssuer(mgr, f, keys); err != nil {
+		return fmt.Errorf("serve the JWKS: %w", err)
+	}
+	if err := addChecks(mgr, keys); err != nil {
+		return fmt.Errorf("set up the probes: %w", err)
+	}
+	return mgr.Start(ctx)
+}
+
+// serveIssuer serves the JWKS and the OpenID configuration, on every replica.
+func serveIssuer(mgr ctrl.Manager, f *flags, keys *controller.Keyring) error {
+	if f.issuerAddress == "0" {
+		return nil
+	}
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", f.issuerAddress)
+	if err != nil {
+		return err
+	}
+	timeout := shutdownTimeout
+	return mgr.Add(&manager.Server{
+		Name:            "issuer",
+		Listener:        listener,
+		ShutdownTimeout: &timeout,
+		Server: &http.Server{
+			Handler:           token.NewHandler(f.issuer, keys.Ring),
+			ReadHeaderTimeout: 5 * time.Second,
+			ReadTimeout:       10 * time.Second,
+			WriteTimeout:      10 * time.Second,
+			IdleTimeout:       time.Minute,
+			MaxHeaderBytes:    16 << 10,
+		},
+	})
+}
+
+// addChecks has /healthz say that the process answers, and /readyz that it can serve: its caches are
+// filled and its keys are loaded.
+func addChecks(mgr ctrl.Manager, keys *controller.Keyring) error {
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	ready := controller.SyncCheck(mgr, keys)
+	return mgr.AddReadyzCheck("synced", func(request *http.Request) error {
+		ctx, cancel := context.WithTimeout(request.Context(), time.Second)
+		defer cancel()
+		return ready(ctx)
+	})
+}

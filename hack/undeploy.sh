@@ -1,0 +1,20 @@
+#!/bin/sh
+# Removes the operator from the current cluster. Passports go first, while the operator can still
+# revoke them and take their finalizers off; then what serves them.
+set -eu
+cd "$(dirname "$0")/.."
+kubectl=$1
+render() { go tool -modfile=hack/tools/go.mod kustomize build "$1"; }
+
+if "$kubectl" get crd passports.agentpassport.dev >/dev/null 2>&1; then
+  if ! "$kubectl" delete passports.agentpassport.dev --all --all-namespaces --timeout=2m; then
+    # The operator does not answer: a finalizer that it will not take off must not hold anything up.
+    "$kubectl" get passports.agentpassport.dev --all-namespaces \
+      -o jsonpath='{range .items[*]}{.metadata.namespace}{" "}{.metadata.name}{"\n"}{end}' |
+      while read -r namespace name; do
+        "$kubectl" patch passports.agentpassport.dev "$name" --namespace="$namespace" \
+          --type=merge --patch='{"metadata":{"finalizers":null}}'
+      done
+  fi
+fi
+render config/default | "$kubectl" delete --ignore-not-found -f -

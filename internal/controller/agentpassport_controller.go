@@ -1,0 +1,150 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/capability"
+	"agentpassport.dev/operator/internal/lifecycle"
+	"agentpassport.dev/operator/internal/token"
+)
+
+// sumInterval is how often the sums on an AgentPassport are written at most.
+const sumInterval = 10 * time.Second
+
+// +kubebuilder:rbac:groups=agentpassport.dev,resources=agentpassports/status,verbs=update
+
+// AgentPassportReconciler says on each AgentPassport what is odd about its document, whether the
+// agent is blocked, and how many of its passports live. Passports watch agents themselves.
+type AgentPassportReconciler struct {
+	// Client reads from the cache and writes.
+	client.Client
+	// Clock is the API server's.
+	Clock clock.PassiveClock
+	// Recorder makes Events.
+	Recorder events.EventRecorder
+
+	mu      sync.Mutex
+	counted map[types.UID]time.Time
+}
+
+// Reconcile writes the status, once, where it changed. A sum alone is written once in sumInterval.
+func (r *AgentPassportReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	var agent v1alpha1.AgentPassport
+	if err := r.Get(ctx, request.NamespacedName, &agent); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if agent.DeletionTimestamp != nil {
+		r.forget(agent.UID)
+		return ctrl.Result{}, nil
+	}
+	blocking, err := blocks(ctx, r.Client, agent.Namespace)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	digest := ""
+	if agent.Spec.Document != nil {
+		if digest, err = token.DocumentDigest(agent.Spec.Document.Raw); err != nil {
+			return ctrl.Result{}, fmt.Errorf("agentpassport %s/%s: %w", agent.Namespace, agent.Name, err)
+		}
+	}
+	status := lifecycle.Agent(&agent, lifecycle.Blocking(blocking, agent.Name), findings(&agent), digest, r.Clock.Now())
+	changed := !equality.Semantic.DeepEqual(status, agent.Status)
+	if left := r.untilNextCount(agent.UID); left > 0 && !changed {
+		return ctrl.Result{RequeueAfter: left}, nil
+	}
+	live, err := r.countLive(ctx, &agent)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if status.LivePassports == nil || *status.LivePassports != live {
+		status.LivePassports, changed = &live, true
+	}
+	if !changed {
+		return ctrl.Result{}, nil
+	}
+	return ctrl.Result{}, r.store(ctx, &agent, status)
+}
+
+func (r *AgentPassportReconciler) store(ctx context.Context, agent *v1alpha1.AgentPassport, status v1alpha1.AgentPassportStatus) error {
+	before := agent.Status.Conditions
+	agent.Status = status
+	if err := r.Status().Update(ctx, agent); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	r.mu.Lock()
+	if r.counted == nil {
+		r.counted = map[types.UID]time.Time{}
+	}
+	r.counted[agent.UID] = r.Clock.Now()
+	r.mu.Unlock()
+	r.tell(agent, before)
+	return nil
+}
+
+// tell makes an Event of each reason that is new.
+func (r *AgentPassportReconciler) tell(agent *v1alpha1.AgentPassport, before []metav1.Condition) {
+	for _, condition := range agent.Status.Conditions {
+		old := meta.FindStatusCondition(before, condition.Type)
+		if condition.Type == string(v1alpha1.ConditionReady) || (old != nil && old.Reason == condition.Reason) {
+			continue
+		}
+		if old == nil && (condition.Reason == string(v1alpha1.ReasonNotBlocked) || condition.Type == string(v1alpha1.ConditionDocumented)) {
+			continue
+		}
+		kind := corev1.EventTypeWarning
+		if condition.Reason == string(v1alpha1.ReasonNotBlocked) || condition.Type == string(v1alpha1.ConditionDocumented) {
+			kind = corev1.EventTypeNormal
+		}
+		r.Recorder.Eventf(agent, nil, kind, condition.Reason, "Review", "%s", note(condition.Message))
+	}
+}
+
+func (r *AgentPassportReconciler) untilNextCount(agent types.UID) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last, ok := r.counted[agent]
+	if !ok {
+		return 0
+	}
+	return last.Add(sumInterval).Sub(r.Clock.Now())
+}
+
+func (r *AgentPassportReconciler) forget(agent types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.counted, agent)
+}
+
+func (r *AgentPassportReconciler) countLive(ctx context.Context, agent *v1alpha1.AgentPassport) (int32, error) {
+	var passports v1alpha1.PassportList
+	err := r.List(ctx, &passports, client.InNamespace(agent.Namespace),
+		client.MatchingFields{passportAgentField: agent.Name}, client.UnsafeDisableDeepCopy)
+	var live int32
+	for i := range passports.Items {
+		if status := passports.Items[i].Status; status.Phase == v1alpha1.PhaseActive && status.Issued.AgentUID == agent.UID {
+			live++
+		}
+	}
+	return live, err
+}
+
+func findings(agent *v1alpha1.AgentPassport) []capability.Finding {
+	if agent.Spec.Document == nil {
+		return nil
+	}
+	return capability.Findings(agent.Spec.Document)
+}

@@ -1,0 +1,180 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/lifecycle"
+	"agentpassport.dev/operator/internal/token"
+)
+
+// retryWaiting is how often a passport that waits for a person is tried again, where no watch tells
+// that the person has acted.
+const retryWaiting = 10 * time.Second
+
+// maxHold is for how long the finalizer holds a deletion whose clean-up fails.
+const maxHold = time.Hour
+
+// urgent is the priority of what a passport's life hangs on; a resync has a negative one.
+var urgent = 100
+
+// +kubebuilder:rbac:groups=agentpassport.dev,resources=passports,verbs=get;list;watch;update;patch;delete
+// +kubebuilder:rbac:groups=agentpassport.dev,resources=passports/status,verbs=update
+// +kubebuilder:rbac:groups=agentpassport.dev,resources=checkpoints,verbs=get;list;watch;delete
+// +kubebuilder:rbac:groups=agentpassport.dev,resources=checkpoints/status,verbs=update
+// +kubebuilder:rbac:groups=agentpassport.dev,resources=agentpassports,verbs=get;list;watch
+// +kubebuilder:rbac:groups=agentpassport.dev,resources=agentblocks,verbs=get;list;watch;create
+// +kubebuilder:rbac:groups=agentpassport.dev,resources=passports;checkpoints;agentblocks,verbs=attest
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// PassportReconciler leads one mission from its issue to its end.
+type PassportReconciler struct {
+	// Client reads from the cache and writes.
+	client.Client
+	// Live reads from the API server itself.
+	Live client.Reader
+	// Clock is the API server's.
+	Clock clock.PassiveClock
+	// Recorder makes Events.
+	Recorder events.EventRecorder
+	// Keys that sign tokens.
+	Keys *Keyring
+	// Authority that issues passports.
+	Authority lifecycle.Authority
+
+	secrets *tokenSecrets
+	lists   *liveLists
+	written ownWrites
+}
+
+// Reconcile takes one passport as far as it goes now. It is safe to repeat at any point.
+func (r *PassportReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	var passport v1alpha1.Passport
+	if err := r.Get(ctx, request.NamespacedName, &passport); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if r.written.missingIn(&passport) {
+		return ctrl.Result{}, nil
+	}
+	ctx = log.IntoContext(ctx, log.FromContext(ctx).WithValues("passportUID", passport.UID))
+	ring, ok := r.Keys.Ring()
+	if !ok {
+		// The keys' arrival brings every passport back.
+		return ctrl.Result{}, nil
+	}
+	if passport.DeletionTimestamp == nil && controllerutil.AddFinalizer(&passport, v1alpha1.PassportFinalizer) {
+		return ctrl.Result{}, r.addFinalizer(ctx, &passport)
+	}
+	switch phase := passport.Status.Phase; {
+	case phase.Finished():
+		return r.conclude(ctx, &passport)
+	case phase == v1alpha1.PhaseActive:
+		return r.advance(ctx, &passport, ring)
+	case passport.DeletionTimestamp != nil:
+		return r.abandon(ctx, &passport, ring)
+	default:
+		return r.issue(ctx, &passport, ring)
+	}
+}
+
+// addFinalizer puts the finalizer on where no admission policy did.
+func (r *PassportReconciler) addFinalizer(ctx context.Context, passport *v1alpha1.Passport) error {
+	err := r.Update(ctx, passport)
+	r.written.record(passport)
+	return client.IgnoreNotFound(err)
+}
+
+// store writes the status, if it changed, and then tells the news. The API server refuses it where
+// the passport read was not the newest; the newest comes by the watch.
+func (r *PassportReconciler) store(
+	ctx context.Context, passport *v1alpha1.Passport, status v1alpha1.PassportStatus, news []lifecycle.News,
+) error {
+	if equality.Semantic.DeepEqual(passport.Status, status) {
+		return nil
+	}
+	passport.Status = status
+	if err := r.Status().Update(ctx, passport); err != nil {
+		return err
+	}
+	r.written.record(passport)
+	tell(r.Recorder, passport, news)
+	for _, item := range news {
+		log.FromContext(ctx).Info(string(item.Kind), "jti", status.JTI, "phase", status.Phase, "reason", item.Reason, "message", item.Message)
+	}
+	return nil
+}
+
+// wake asks for another look at a time, ahead of resyncs.
+func (r *PassportReconciler) wake(at time.Time) ctrl.Result {
+	if at.IsZero() {
+		return ctrl.Result{}
+	}
+	return ctrl.Result{RequeueAfter: max(at.Sub(r.Clock.Now()), time.Millisecond), Priority: &urgent}
+}
+
+// blocks gives the AgentBlocks of a namespace, from the cache or live.
+func blocks(ctx context.Context, reader client.Reader, namespace string) ([]v1alpha1.AgentBlock, error) {
+	var list v1alpha1.AgentBlockList
+	err := reader.List(ctx, &list, client.InNamespace(namespace))
+	return list.Items, err
+}
+
+// agentOf gives a passport's AgentPassport, nil where the reader has none.
+func agentOf(ctx context.Context, reader client.Reader, passport *v1alpha1.Passport) (*v1alpha1.AgentPassport, error) {
+	var agent v1alpha1.AgentPassport
+	key := client.ObjectKey{Namespace: passport.Namespace, Name: passport.Spec.AgentRef.Name}
+	if err := reader.Get(ctx, key, &agent); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return &agent, nil
+}
+
+// checkpointsOf gives the Checkpoints that name a passport.
+func checkpointsOf(ctx context.Context, reader client.Reader, namespace, passport string) ([]v1alpha1.Checkpoint, error) {
+	var list v1alpha1.CheckpointList
+	err := reader.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{checkpointPassportField: passport})
+	return list.Items, err
+}
+
+// terminating says whether a namespace is being deleted.
+func terminating(ctx context.Context, reader client.Reader, namespace string) bool {
+	var ns corev1.Namespace
+	err := reader.Get(ctx, client.ObjectKey{Name: namespace}, &ns)
+	return apierrors.IsNotFound(err) || (err == nil && ns.DeletionTimestamp != nil)
+}
+
+// sign makes the token of an issued passport.
+func sign(passport *v1alpha1.Passport, ring token.Ring) (string, error) {
+	claims, err := claimsOf(passport)
+	if err != nil {
+		return "", err
+	}
+	return token.Sign(ring.Signing(), claims)
+}
+
+// asProblem gives the deliveryProblem in an error, nil where there is none.
+func asProblem(err error) *deliveryProblem {
+	var problem *deliveryProblem
+	if errors.As(err, &problem) {
+		return problem
+	}
+	return nil
+}
+
+func describe(passport *v1alpha1.Passport) string {
+	return fmt.Sprintf("passport %s/%s", passport.Namespace, passport.Name)
+}

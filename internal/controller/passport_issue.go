@@ -1,0 +1,165 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/lifecycle"
+	"agentpassport.dev/operator/internal/scope"
+	"agentpassport.dev/operator/internal/token"
+)
+
+// candidate is a passport as it would be issued, with its token.
+type candidate struct {
+	status v1alpha1.PassportStatus
+	signed string
+}
+
+// issue takes a Pending passport to Active, or says why not: judge, Secret, status. A crash after
+// the Secret finds its token again and adopts its claims, so that a mission never has two.
+func (r *PassportReconciler) issue(ctx context.Context, passport *v1alpha1.Passport, ring token.Ring) (ctrl.Result, error) {
+	decision, issued, err := r.judge(ctx, r.Client, passport, ring)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if decision.Verdict == lifecycle.VerdictReject {
+		return r.reject(ctx, passport, ring)
+	}
+	if decision.Verdict == lifecycle.VerdictIssue && passport.Spec.TokenDelivery != v1alpha1.DeliveryNone {
+		claims, createErr := r.secrets.create(ctx, passport, issued.signed, ring)
+		switch problem := asProblem(createErr); {
+		case problem != nil:
+			decision = lifecycle.Decision{Verdict: lifecycle.VerdictWait, Reason: problem.reason, Message: problem.message}
+		case createErr != nil:
+			return ctrl.Result{}, createErr
+		case claims != nil:
+			return r.activate(ctx, passport, adopted(passport, claims))
+		}
+	}
+	if decision.Verdict == lifecycle.VerdictWait {
+		return r.wait(ctx, passport, decision)
+	}
+	return r.activate(ctx, passport, issued.status)
+}
+
+// judge decides on a Pending passport by what a reader says. The candidate is there where the
+// verdict is Issue.
+func (r *PassportReconciler) judge(
+	ctx context.Context, reader client.Reader, passport *v1alpha1.Passport, ring token.Ring,
+) (lifecycle.Decision, *candidate, error) {
+	agent, err := agentOf(ctx, reader, passport)
+	if err != nil {
+		return lifecycle.Decision{}, nil, err
+	}
+	blocking, err := blocks(ctx, reader, passport.Namespace)
+	if err != nil {
+		return lifecycle.Decision{}, nil, err
+	}
+	now := r.Clock.Now()
+	decision := lifecycle.Decide(passport, agent, blocking, r.Authority, now)
+	if decision.Verdict != lifecycle.VerdictIssue {
+		return decision, nil, nil
+	}
+	if document := agent.Spec.Document; document != nil {
+		if decision.Terms.DocumentDigest, err = token.DocumentDigest(document.Raw); err != nil {
+			return lifecycle.Decision{}, nil, err
+		}
+	}
+	issued := &candidate{status: lifecycle.Issue(passport, decision.Terms, now,
+		token.JTI(string(passport.UID)), token.SessionID(string(passport.UID)))}
+	trial := passport.DeepCopy()
+	trial.Status = issued.status
+	issued.signed, err = sign(trial, ring)
+	if errors.Is(err, token.ErrTooLarge) {
+		return lifecycle.Decision{
+			Verdict: lifecycle.VerdictReject, Reason: v1alpha1.ReasonTokenTooLarge,
+			Message: fmt.Sprintf("the token would be over %d bytes: narrow spec.services, or grant the agent less", token.MaxTokenBytes),
+		}, nil, nil
+	}
+	return decision, issued, err
+}
+
+// reject looks once more, live, before it writes what never changes. A token of this passport that
+// was handed out before a crash is adopted: whoever got it gets its mission's record too.
+func (r *PassportReconciler) reject(ctx context.Context, passport *v1alpha1.Passport, ring token.Ring) (ctrl.Result, error) {
+	if passport.Spec.TokenDelivery != v1alpha1.DeliveryNone {
+		claims, err := r.secrets.adopt(ctx, passport, ring)
+		if err != nil && asProblem(err) == nil {
+			return ctrl.Result{}, err
+		}
+		if claims != nil {
+			return r.activate(ctx, passport, adopted(passport, claims))
+		}
+	}
+	decision, _, err := r.judge(ctx, r.Live, passport, ring)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if decision.Verdict != lifecycle.VerdictReject {
+		// The cache was behind. What it lacked is on its way, and if not, this comes around again.
+		return ctrl.Result{RequeueAfter: time.Second}, nil
+	}
+	status := lifecycle.Reject(passport, decision, r.Clock.Now())
+	err = r.store(ctx, passport, status, []lifecycle.News{
+		{Kind: lifecycle.NewsRejected, Reason: string(decision.Reason), Message: decision.Message},
+	})
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.conclude(ctx, passport)
+}
+
+// adopted is the status of a passport whose token was signed before a crash.
+func adopted(passport *v1alpha1.Passport, claims *token.Claims) v1alpha1.PassportStatus {
+	terms, issueTime := termsOf(claims, lifecycle.SecretName(passport))
+	return lifecycle.Issue(passport, terms, issueTime, claims.ID, claims.Passport.SessionID)
+}
+
+// activate stores an issued passport.
+func (r *PassportReconciler) activate(ctx context.Context, passport *v1alpha1.Passport, status v1alpha1.PassportStatus) (ctrl.Result, error) {
+	services := scope.Names(status.Issued.Services)
+	message := fmt.Sprintf("%s issued to agent %s in mode %s for %s, good until %s", status.JTI, passport.Spec.AgentRef.Name,
+		status.Issued.Mode, scope.Join(services), status.ExpirationTime.UTC().Format(time.RFC3339))
+	if status.Issued.Mode == v1alpha1.ModeEnforced {
+		message += "; a checkpoint extends it"
+	}
+	err := r.store(ctx, passport, status, []lifecycle.News{{Kind: lifecycle.NewsIssued, Reason: "Issued", Message: message}})
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	issueDuration.Observe(max(0, r.Clock.Now().Sub(passport.CreationTimestamp.Time).Seconds()))
+	return r.wake(status.ExpirationTime.Add(lifecycle.ExpiryGrace)), nil
+}
+
+// wait stores what a passport waits for, and tells of it once.
+func (r *PassportReconciler) wait(ctx context.Context, passport *v1alpha1.Passport, decision lifecycle.Decision) (ctrl.Result, error) {
+	status := lifecycle.Pending(passport, decision, r.Clock.Now())
+	var news []lifecycle.News
+	if !waitsFor(passport, decision.Reason) {
+		news = []lifecycle.News{{Kind: lifecycle.NewsPending, Reason: string(decision.Reason), Message: decision.Message}}
+	}
+	if err := r.store(ctx, passport, status, news); err != nil {
+		return ctrl.Result{}, err
+	}
+	// The deadline itself still counts as in time.
+	again := lifecycle.IssueDeadline(passport).Add(time.Second)
+	if retry := r.Clock.Now().Add(retryWaiting); decision.Reason != v1alpha1.ReasonAgentNotFound && retry.Before(again) {
+		again = retry
+	}
+	return r.wake(again), nil
+}
+
+func waitsFor(passport *v1alpha1.Passport, reason v1alpha1.Reason) bool {
+	for _, condition := range passport.Status.Conditions {
+		if condition.Type == string(v1alpha1.ConditionReady) {
+			return condition.Reason == string(reason)
+		}
+	}
+	return false
+}

@@ -1,0 +1,135 @@
+package controller
+
+import (
+	"context"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/metadata"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+)
+
+// secretWatch watches the metadata of the operator's own labelled Secrets, in the namespaces that
+// have consented and nowhere else: one informer a namespace, begun when a passport first needs it.
+type secretWatch struct {
+	client metadata.Interface
+	// changed is told of every change to a token Secret; it may block until ctx ends.
+	changed func(ctx context.Context, secret *metav1.PartialObjectMetadata)
+
+	mu        sync.Mutex
+	ctx       context.Context //nolint:containedctx // the manager's own; informers end with it
+	informers map[string]toolscache.SharedIndexInformer
+}
+
+const byPassportUID = "passport-uid"
+
+// Start makes the watch run until ctx ends. It implements manager.Runnable.
+func (w *secretWatch) Start(ctx context.Context) error {
+	w.mu.Lock()
+	w.ctx = ctx
+	w.mu.Unlock()
+	<-ctx.Done()
+	return nil
+}
+
+// find gives the token Secrets of a passport, and whether the answer is known: it is not before the
+// namespace's informer has its first list.
+func (w *secretWatch) find(namespace string, passport types.UID) ([]*metav1.PartialObjectMetadata, bool) {
+	informer := w.informer(namespace)
+	if informer == nil || !informer.HasSynced() {
+		return nil, false
+	}
+	objects, err := informer.GetIndexer().ByIndex(byPassportUID, string(passport))
+	if err != nil {
+		return nil, false
+	}
+	secrets := make([]*metav1.PartialObjectMetadata, 0, len(objects))
+	for _, object := range objects {
+		if secret, ok := object.(*metav1.PartialObjectMetadata); ok {
+			secrets = append(secrets, secret)
+		}
+	}
+	return secrets, true
+}
+
+// informer gives the namespace's informer, and begins it where there is none.
+func (w *secretWatch) informer(namespace string) toolscache.SharedIndexInformer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ctx == nil || w.ctx.Err() != nil {
+		return nil
+	}
+	if informer, ok := w.informers[namespace]; ok {
+		return informer
+	}
+	ctx, stop := context.WithCancel(w.ctx)
+	informer := w.newInformer(ctx, namespace, func() {
+		// Consent was withdrawn: a later need begins anew.
+		w.mu.Lock()
+		delete(w.informers, namespace)
+		w.mu.Unlock()
+		stop()
+	})
+	if w.informers == nil {
+		w.informers = map[string]toolscache.SharedIndexInformer{}
+	}
+	w.informers[namespace] = informer
+	go informer.RunWithContext(ctx)
+	return informer
+}
+
+func (w *secretWatch) newInformer(ctx context.Context, namespace string, forbidden func()) toolscache.SharedIndexInformer {
+	secrets := w.client.Resource(corev1.SchemeGroupVersion.WithResource("secrets")).Namespace(namespace)
+	own := func(options *metav1.ListOptions) *metav1.ListOptions {
+		options.LabelSelector = v1alpha1.LabelPassportUID
+		return options
+	}
+	informer := toolscache.NewSharedIndexInformer(&toolscache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			return secrets.List(ctx, *own(&options))
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			return secrets.Watch(ctx, *own(&options))
+		},
+	}, &metav1.PartialObjectMetadata{}, 0, toolscache.Indexers{
+		byPassportUID: func(object any) ([]string, error) {
+			secret, ok := object.(*metav1.PartialObjectMetadata)
+			if !ok {
+				return nil, nil
+			}
+			return []string{secret.Labels[v1alpha1.LabelPassportUID]}, nil
+		},
+	})
+	tell := func(object any) {
+		if gone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+			object = gone.Obj
+		}
+		if secret, ok := object.(*metav1.PartialObjectMetadata); ok {
+			w.changed(ctx, secret)
+		}
+	}
+	logger := log.FromContext(ctx).WithValues("namespace", namespace)
+	// Neither call fails before the informer has run.
+	_ = informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *toolscache.Reflector, err error) {
+		if apierrors.IsForbidden(err) {
+			logger.Info("not allowed to watch token Secrets: the namespace has not consented, or no longer")
+			forbidden()
+			return
+		}
+		toolscache.DefaultWatchErrorHandler(ctx, r, err)
+	})
+	_, _ = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    tell,
+		UpdateFunc: func(_, object any) { tell(object) },
+		DeleteFunc: tell,
+	})
+	return informer
+}

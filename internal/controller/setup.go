@@ -1,0 +1,437 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/lifecycle"
+	"agentpassport.dev/operator/internal/token"
+)
+
+// The fields that the cache is indexed by. They are selectable fields of the CRDs too, so that a
+// live read can ask for the same.
+const (
+	passportAgentField      = "spec.agentRef.name"
+	checkpointPassportField = "spec.passportRef.name"
+)
+
+// Options of the controllers.
+type Options struct {
+	// Clock is the API server's.
+	Clock clock.PassiveClock
+	// Keys of this replica; empty at first.
+	Keys *Keyring
+	// Namespace of the operator.
+	Namespace string
+	// ServiceAccount of the operator, in Namespace: whom namespaces consent to.
+	ServiceAccount string
+	// Issuer is the `iss` claim, an exact URL.
+	Issuer string
+	// TrustDomain of the subjects' SPIFFE IDs.
+	TrustDomain string
+	// GatewayAudience is in every `aud` claim.
+	GatewayAudience string
+	// RotationInterval is how long a key signs.
+	RotationInterval time.Duration
+	// PassportWorkers is how many passports are worked on at once.
+	PassportWorkers int
+	// NewQueue replaces the queues of the controllers, for tests with a clock of their own.
+	NewQueue func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request]
+}
+
+// Authority is who issues passports under these options.
+func (o Options) Authority() lifecycle.Authority {
+	return lifecycle.Authority{
+		Issuer:          o.Issuer,
+		GatewayAudience: o.GatewayAudience,
+		Subject: func(namespace, agent string) string {
+			return token.Subject(o.TrustDomain, namespace, agent)
+		},
+	}
+}
+
+// CacheOptions bounds what the manager's cache holds: the operator's own kinds everywhere, and of
+// Secrets and ConfigMaps its own two, in its own namespace.
+func CacheOptions(namespace string) cache.Options {
+	only := func(name string) cache.ByObject {
+		return cache.ByObject{Namespaces: map[string]cache.Config{
+			namespace: {FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name)},
+		}}
+	}
+	return cache.Options{
+		DefaultTransform:            cache.TransformStripManagedFields(),
+		ReaderFailOnMissingInformer: true,
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}:    only(KeySecretName),
+			&corev1.ConfigMap{}: only(JWKSConfigMapName),
+		},
+	}
+}
+
+// ClientOptions has Secrets, ConfigMaps and Namespaces read live: no contents of theirs are cached
+// for a decision.
+func ClientOptions() client.Options {
+	return client.Options{Cache: &client.CacheOptions{
+		DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}, &corev1.Namespace{}},
+	}}
+}
+
+// Setup registers every controller with the manager.
+func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
+	for object, index := range map[client.Object]struct {
+		field string
+		value client.IndexerFunc
+	}{
+		&v1alpha1.Passport{}:   {passportAgentField, passportAgent},
+		&v1alpha1.Checkpoint{}: {checkpointPassportField, checkpointPassport},
+	} {
+		if err := mgr.GetFieldIndexer().IndexField(ctx, object, index.field, index.value); err != nil {
+			return err
+		}
+	}
+	for _, setup := range []func(ctrl.Manager, Options) error{
+		setupSigningKeys, setupKeyringLoader, setupAgentPassports, setupAgentBlocks, setupCheckpoints, setupPassports,
+	} {
+		if err := setup(mgr, options); err != nil {
+			return err
+		}
+	}
+	return metrics.Registry.Register(newLivePassports(mgr.GetCache()))
+}
+
+func setupPassports(mgr ctrl.Manager, o Options) error {
+	metadataClient, err := metadata.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return err
+	}
+	secretChanges := make(chan event.GenericEvent)
+	r := NewPassportReconciler(mgr.GetClient(), mgr.GetAPIReader(), o)
+	r.Recorder = mgr.GetEventRecorder("agent-passport-manager")
+	r.secrets.watch = &secretWatch{client: metadataClient, changed: r.passOn(secretChanges)}
+	if err := mgr.Add(r.secrets.watch); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).Named("passport").
+		For(&v1alpha1.Passport{}).
+		Watches(&v1alpha1.Checkpoint{}, &urgently{passportOfCheckpoint}, builder.WithPredicates(notDeleted)).
+		Watches(&v1alpha1.AgentPassport{}, handler.EnqueueRequestsFromMapFunc(r.passportsOfAgent)).
+		Watches(&v1alpha1.AgentBlock{}, handler.EnqueueRequestsFromMapFunc(r.passportsOfBlock)).
+		WatchesRawSource(source.Channel(secretChanges, &handler.EnqueueRequestForObject{})).
+		WatchesRawSource(source.Func(r.followKeys)).
+		WithOptions(o.controller(o.PassportWorkers)).
+		Complete(retryConflicts{r})
+}
+
+// NewPassportReconciler gives a PassportReconciler without a watch on Secrets and without a
+// Recorder: every question about a Secret is a live read.
+func NewPassportReconciler(c client.Client, live client.Reader, o Options) *PassportReconciler {
+	return &PassportReconciler{
+		Client:    c,
+		Live:      live,
+		Clock:     o.Clock,
+		Keys:      o.Keys,
+		Authority: o.Authority(),
+		secrets:   &tokenSecrets{client: c, manager: types.NamespacedName{Namespace: o.Namespace, Name: o.ServiceAccount}},
+		lists:     &liveLists{reader: live, clock: o.Clock},
+	}
+}
+
+func setupCheckpoints(mgr ctrl.Manager, o Options) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("checkpoint").
+		For(&v1alpha1.Checkpoint{}, builder.WithPredicates(notDeleted)).
+		Watches(&v1alpha1.Passport{}, handler.Funcs{DeleteFunc: checkpointsOfDeleted(mgr.GetClient())}).
+		WithOptions(o.controller(4)).
+		Complete(retryConflicts{&CheckpointReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: o.Clock}})
+}
+
+func setupAgentBlocks(mgr ctrl.Manager, o Options) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("agentblock").
+		For(&v1alpha1.AgentBlock{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(o.controller(2)).
+		Complete(retryConflicts{&AgentBlockReconciler{Client: mgr.GetClient(), Clock: o.Clock}})
+}
+
+func setupAgentPassports(mgr ctrl.Manager, o Options) error {
+	r := &AgentPassportReconciler{Client: mgr.GetClient(), Clock: o.Clock, Recorder: mgr.GetEventRecorder("agent-passport-manager")}
+	return ctrl.NewControllerManagedBy(mgr).Named("agentpassport").
+		For(&v1alpha1.AgentPassport{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.AgentBlock{}, handler.EnqueueRequestsFromMapFunc(r.agentsOfBlock)).
+		Watches(&v1alpha1.Passport{}, handler.EnqueueRequestsFromMapFunc(agentOfPassport), builder.WithPredicates(phaseChanged)).
+		WithOptions(o.controller(2)).
+		Complete(retryConflicts{r})
+}
+
+func setupSigningKeys(mgr ctrl.Manager, o Options) error {
+	r := &SigningKeysReconciler{
+		Client: mgr.GetClient(), Clock: o.Clock, Recorder: mgr.GetEventRecorder("agent-passport-manager"), Keys: o.Keys,
+		Namespace: o.Namespace, Issuer: o.Issuer, Policy: token.DefaultPolicy(o.RotationInterval),
+	}
+	request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: o.Namespace, Name: KeySecretName}}
+	keys := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		return []reconcile.Request{request}
+	})
+	return ctrl.NewControllerManagedBy(mgr).Named("signingkeys").
+		WatchesRawSource(once(request)).
+		Watches(&corev1.Secret{}, keys).
+		Watches(&corev1.ConfigMap{}, keys).
+		WithOptions(o.controller(1)).
+		Complete(retryConflicts{r})
+}
+
+func setupKeyringLoader(mgr ctrl.Manager, o Options) error {
+	everyReplica := false
+	options := o.controller(1)
+	options.NeedLeaderElection = &everyReplica
+	return ctrl.NewControllerManagedBy(mgr).Named("keyringloader").
+		For(&corev1.Secret{}).
+		WithOptions(options).
+		Complete(&KeyringLoader{Client: mgr.GetClient(), Keys: o.Keys, Namespace: o.Namespace})
+}
+
+// controller gives the options of a controller with so many workers.
+func (o Options) controller(workers int) controller.Options {
+	warm := true
+	options := controller.Options{
+		MaxConcurrentReconciles: max(workers, 1),
+		EnableWarmup:            &warm,
+		ReconciliationTimeout:   2 * time.Minute,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, time.Minute),
+		NewQueue:                o.NewQueue,
+	}
+	if o.NewQueue != nil {
+		options.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](0, 0)
+	}
+	return options
+}
+
+// retryConflicts tries again, without an error, what was refused because the object read was not
+// the newest: that is the API server doing its part, not a fault.
+type retryConflicts struct{ reconcile.Reconciler }
+
+func (r retryConflicts) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	result, err := r.Reconciler.Reconcile(ctx, request)
+	if apierrors.IsConflict(err) {
+		staleSkips.Inc()
+		return reconcile.Result{RequeueAfter: 20 * time.Millisecond}, nil
+	}
+	return result, err
+}
+
+// passOn gives the function that the Secret watch calls: what somebody else changed brings the
+// Secret's passport back.
+func (r *PassportReconciler) passOn(events chan<- event.GenericEvent) func(context.Context, *metav1.PartialObjectMetadata) {
+	return func(ctx context.Context, secret *metav1.PartialObjectMetadata) {
+		owner := metav1.GetControllerOf(secret)
+		if !r.secrets.changed(secret) || owner == nil {
+			return
+		}
+		passport := &v1alpha1.Passport{ObjectMeta: metav1.ObjectMeta{Namespace: secret.Namespace, Name: owner.Name}}
+		select {
+		case events <- event.GenericEvent{Object: passport}:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// followKeys brings back every passport that is not finished once there are keys, and once one that
+// signed is dropped.
+func (r *PassportReconciler) followKeys(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	r.Keys.OnChange(func(dropped bool) {
+		if dropped {
+			r.secrets.distrustAll()
+		}
+		var passports v1alpha1.PassportList
+		if err := r.List(ctx, &passports, client.UnsafeDisableDeepCopy); err != nil {
+			return
+		}
+		for _, request := range unfinished(passports.Items) {
+			queue.Add(request)
+		}
+	})
+	return nil
+}
+
+func (r *PassportReconciler) passportsOfAgent(ctx context.Context, agent client.Object) []reconcile.Request {
+	return r.passportsIn(ctx, agent.GetNamespace(), client.MatchingFields{passportAgentField: agent.GetName()})
+}
+
+func (r *PassportReconciler) passportsOfBlock(ctx context.Context, object client.Object) []reconcile.Request {
+	block, ok := object.(*v1alpha1.AgentBlock)
+	if !ok || block.Spec.AgentRef == nil {
+		return r.passportsIn(ctx, object.GetNamespace())
+	}
+	return r.passportsIn(ctx, block.Namespace, client.MatchingFields{passportAgentField: block.Spec.AgentRef.Name})
+}
+
+func (r *PassportReconciler) passportsIn(ctx context.Context, namespace string, selectors ...client.ListOption) []reconcile.Request {
+	var passports v1alpha1.PassportList
+	options := append([]client.ListOption{client.InNamespace(namespace), client.UnsafeDisableDeepCopy}, selectors...)
+	if err := r.List(ctx, &passports, options...); err != nil {
+		return nil
+	}
+	return unfinished(passports.Items)
+}
+
+func unfinished(passports []v1alpha1.Passport) []reconcile.Request {
+	var requests []reconcile.Request
+	for i := range passports {
+		if !passports[i].Status.Phase.Finished() {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&passports[i])})
+		}
+	}
+	return requests
+}
+
+func (r *AgentPassportReconciler) agentsOfBlock(ctx context.Context, object client.Object) []reconcile.Request {
+	if block, ok := object.(*v1alpha1.AgentBlock); ok && block.Spec.AgentRef != nil {
+		return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: block.Namespace, Name: block.Spec.AgentRef.Name}}}
+	}
+	var agents v1alpha1.AgentPassportList
+	if err := r.List(ctx, &agents, client.InNamespace(object.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(agents.Items))
+	for i := range agents.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&agents.Items[i])})
+	}
+	return requests
+}
+
+func agentOfPassport(_ context.Context, object client.Object) []reconcile.Request {
+	passport, ok := object.(*v1alpha1.Passport)
+	if !ok {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: passport.Namespace, Name: passport.Spec.AgentRef.Name}}}
+}
+
+func checkpointsOfDeleted(reader client.Reader) func(context.Context, event.DeleteEvent, workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	return func(ctx context.Context, deleted event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+		checkpoints, err := checkpointsOf(ctx, reader, deleted.Object.GetNamespace(), deleted.Object.GetName())
+		if err != nil {
+			return
+		}
+		for i := range checkpoints {
+			queue.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&checkpoints[i])})
+		}
+	}
+}
+
+func passportOfCheckpoint(object client.Object) (reconcile.Request, bool) {
+	checkpoint, ok := object.(*v1alpha1.Checkpoint)
+	if !ok {
+		return reconcile.Request{}, false
+	}
+	return reconcile.Request{NamespacedName: types.NamespacedName{
+		Namespace: checkpoint.Namespace, Name: checkpoint.Spec.PassportRef.Name,
+	}}, true
+}
+
+// urgently enqueues ahead of resyncs: a passport's life hangs on its checkpoints.
+type urgently struct {
+	request func(client.Object) (reconcile.Request, bool)
+}
+
+type requestQueue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// Create implements handler.EventHandler.
+func (u *urgently) Create(_ context.Context, e event.CreateEvent, queue requestQueue) {
+	u.add(e.Object, queue)
+}
+
+// Update implements handler.EventHandler.
+func (u *urgently) Update(_ context.Context, e event.UpdateEvent, queue requestQueue) {
+	u.add(e.ObjectNew, queue)
+}
+
+// Delete implements handler.EventHandler.
+func (u *urgently) Delete(_ context.Context, e event.DeleteEvent, queue requestQueue) {
+	u.add(e.Object, queue)
+}
+
+// Generic implements handler.EventHandler.
+func (u *urgently) Generic(_ context.Context, e event.GenericEvent, queue requestQueue) {
+	u.add(e.Object, queue)
+}
+
+func (u *urgently) add(object client.Object, queue requestQueue) {
+	request, ok := u.request(object)
+	if !ok {
+		return
+	}
+	if prioritized, is := queue.(priorityqueue.PriorityQueue[reconcile.Request]); is {
+		prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: &urgent}, request)
+		return
+	}
+	queue.Add(request)
+}
+
+// notDeleted passes everything on but deletions.
+var notDeleted = predicate.Funcs{DeleteFunc: func(event.DeleteEvent) bool { return false }}
+
+// phaseChanged passes on what changes the number of live passports.
+var phaseChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, okBefore := e.ObjectOld.(*v1alpha1.Passport)
+	after, okAfter := e.ObjectNew.(*v1alpha1.Passport)
+	return !okBefore || !okAfter || before.Status.Phase != after.Status.Phase
+}}
+
+// once enqueues one request at the start.
+func once(request reconcile.Request) source.Source {
+	return source.Func(func(_ context.Context, queue requestQueue) error {
+		queue.Add(request)
+		return nil
+	})
+}
+
+func passportAgent(object client.Object) []string {
+	passport, ok := object.(*v1alpha1.Passport)
+	if !ok {
+		return nil
+	}
+	return []string{passport.Spec.AgentRef.Name}
+}
+
+func checkpointPassport(object client.Object) []string {
+	checkpoint, ok := object.(*v1alpha1.Checkpoint)
+	if !ok {
+		return nil
+	}
+	return []string{checkpoint.Spec.PassportRef.Name}
+}
+
+// SyncCheck is a readiness check: the caches are filled and the signing keys are loaded.
+func SyncCheck(mgr ctrl.Manager, keys *Keyring) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if !mgr.GetCache().WaitForCacheSync(ctx) {
+			return fmt.Errorf("the caches are not filled yet")
+		}
+		if _, ok := keys.Ring(); !ok {
+			return fmt.Errorf("the signing keys are not loaded yet")
+		}
+		return nil
+	}
+}

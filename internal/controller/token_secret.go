@@ -1,0 +1,286 @@
+package controller
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/lifecycle"
+	"agentpassport.dev/operator/internal/token"
+)
+
+// SecretsClusterRole is the ClusterRole that a namespace's owner binds to the operator to consent to
+// token Secrets in that namespace.
+const SecretsClusterRole = "agent-passport-secrets"
+
+// deliveryProblem is why a token cannot be written to its Secret. A person mends it.
+type deliveryProblem struct {
+	reason  v1alpha1.Reason
+	message string
+}
+
+func (p *deliveryProblem) Error() string { return p.message }
+
+// tokenSecrets writes the tokens of passports into Secrets. It changes a Secret only where type and
+// owner UID are its own.
+type tokenSecrets struct {
+	// client reads Secrets live; nothing caches their contents.
+	client client.Client
+	// watch tells which token Secrets exist. Without one, every question is a live read.
+	watch *secretWatch
+	// manager is the user that consent is given to.
+	manager types.NamespacedName
+
+	mu sync.Mutex
+	// good holds, by passport, the resourceVersion at which its Secret was last known to be right.
+	good map[types.UID]string
+}
+
+// create writes the first Secret of a passport. Where the passport has one already, from before a
+// crash, it gives the token in that one instead, and its claims. The error may be a deliveryProblem.
+func (s *tokenSecrets) create(
+	ctx context.Context, passport *v1alpha1.Passport, signed string, ring token.Ring,
+) (claims *token.Claims, err error) {
+	secret := s.secret(passport, lifecycle.SecretName(passport), signed, ring)
+	if err = s.client.Create(ctx, secret); err == nil {
+		s.trust(passport.UID, secret.ResourceVersion)
+		s.follow(passport.Namespace)
+		return nil, nil
+	}
+	if !apierrors.IsAlreadyExists(err) {
+		return nil, s.problem(passport, err)
+	}
+	return s.adopt(ctx, passport, ring)
+}
+
+// adopt gives the claims of the token that the passport's Secret holds already; nil where it has no
+// Secret, or one of its own that holds no good token, which is then removed. A Secret of somebody
+// else's is a deliveryProblem.
+func (s *tokenSecrets) adopt(ctx context.Context, passport *v1alpha1.Passport, ring token.Ring) (*token.Claims, error) {
+	name := lifecycle.SecretName(passport)
+	var secret corev1.Secret
+	if err := s.client.Get(ctx, types.NamespacedName{Namespace: passport.Namespace, Name: name}, &secret); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return nil, s.problem(passport, err)
+	}
+	if !owned(&secret, passport) {
+		return nil, conflict(passport, name)
+	}
+	claims, err := token.VerifySignature(string(secret.Data[v1alpha1.SecretKeyToken]), ring)
+	if err != nil || claims.ID != token.JTI(string(passport.UID)) {
+		// Ours by name and owner, but not a token of ours: edited by hand before the issue was stored.
+		return nil, client.IgnoreNotFound(s.delete(ctx, &secret))
+	}
+	s.trust(passport.UID, secret.ResourceVersion)
+	return claims, nil
+}
+
+// keep sees to it that the Secret of an Active passport holds the token of its claims. It costs
+// nothing while the watch has seen no change. The error may be a deliveryProblem.
+func (s *tokenSecrets) keep(ctx context.Context, passport *v1alpha1.Passport, ring token.Ring) error {
+	if s.trusted(passport.UID) {
+		return nil
+	}
+	s.follow(passport.Namespace)
+	claims, err := claimsOf(passport)
+	if err != nil {
+		return err
+	}
+	name := passport.Status.Issued.SecretName
+	var have corev1.Secret
+	err = s.client.Get(ctx, types.NamespacedName{Namespace: passport.Namespace, Name: name}, &have)
+	switch {
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		return s.problem(passport, err)
+	case !owned(&have, passport):
+		return conflict(passport, name)
+	case holds(&have, passport, claims, ring):
+		s.trust(passport.UID, have.ResourceVersion)
+		return nil
+	}
+	signed, signErr := token.Sign(ring.Signing(), claims)
+	if signErr != nil {
+		return signErr
+	}
+	want := s.secret(passport, name, signed, ring)
+	if apierrors.IsNotFound(err) {
+		err = s.client.Create(ctx, want)
+	} else {
+		want.UID, want.ResourceVersion = have.UID, have.ResourceVersion
+		err = s.client.Update(ctx, want)
+	}
+	if err != nil {
+		return s.problem(passport, err)
+	}
+	s.trust(passport.UID, want.ResourceVersion)
+	return nil
+}
+
+// remove deletes whatever token Secrets a finished passport has left.
+func (s *tokenSecrets) remove(ctx context.Context, passport *v1alpha1.Passport) error {
+	if passport.Spec.TokenDelivery == v1alpha1.DeliveryNone {
+		return nil
+	}
+	name := lifecycle.SecretName(passport)
+	if s.watch != nil && !s.trusted(passport.UID) {
+		if secrets, known := s.watch.find(passport.Namespace, passport.UID); known && len(secrets) == 0 {
+			return nil
+		}
+	}
+	var secret corev1.Secret
+	err := s.client.Get(ctx, types.NamespacedName{Namespace: passport.Namespace, Name: name}, &secret)
+	if err == nil && owned(&secret, passport) {
+		err = s.delete(ctx, &secret)
+	}
+	if client.IgnoreNotFound(err) == nil {
+		s.distrust(passport.UID)
+		return nil
+	}
+	return err
+}
+
+func (s *tokenSecrets) delete(ctx context.Context, secret *corev1.Secret) error {
+	return s.client.Delete(ctx, secret, client.Preconditions{UID: &secret.UID})
+}
+
+// changed takes in a change that the watch saw, and says whether it was somebody else's.
+func (s *tokenSecrets) changed(secret *metav1.PartialObjectMetadata) bool {
+	uid := types.UID(secret.Labels[v1alpha1.LabelPassportUID])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.good[uid] == secret.ResourceVersion {
+		return false
+	}
+	delete(s.good, uid)
+	return true
+}
+
+// follow watches the namespace's token Secrets from now on.
+func (s *tokenSecrets) follow(namespace string) {
+	if s.watch != nil {
+		s.watch.informer(namespace)
+	}
+}
+
+func (s *tokenSecrets) trust(passport types.UID, resourceVersion string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.good == nil {
+		s.good = map[types.UID]string{}
+	}
+	s.good[passport] = resourceVersion
+}
+
+func (s *tokenSecrets) trusted(passport types.UID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.good[passport] != ""
+}
+
+func (s *tokenSecrets) distrust(passport types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.good, passport)
+}
+
+// distrustAll has every Secret looked at again.
+func (s *tokenSecrets) distrustAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.good)
+}
+
+// secret is the Secret that holds a passport's token, with what verifies it.
+func (s *tokenSecrets) secret(passport *v1alpha1.Passport, name, signed string, ring token.Ring) *corev1.Secret {
+	controller := true
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: passport.Namespace,
+			Name:      name,
+			Labels:    map[string]string{v1alpha1.LabelPassportUID: string(passport.UID)},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: v1alpha1.GroupVersion.String(),
+				Kind:       "Passport",
+				Name:       passport.Name,
+				UID:        passport.UID,
+				Controller: &controller,
+			}},
+		},
+		Type: v1alpha1.SecretTypePassportToken,
+		Data: map[string][]byte{
+			v1alpha1.SecretKeyToken: []byte(signed),
+			v1alpha1.SecretKeyJWKS:  token.JWKS(ring),
+		},
+	}
+}
+
+// owned says whether a Secret is the passport's own: by type and by owner UID.
+func owned(secret *corev1.Secret, passport *v1alpha1.Passport) bool {
+	owner := metav1.GetControllerOf(secret)
+	return secret.Type == v1alpha1.SecretTypePassportToken && owner != nil && owner.UID == passport.UID
+}
+
+// holds says whether a Secret is just as it should be: a token with these very claims, signed by a
+// key that still stands, the keys that verify it, and the label by which it is watched.
+func holds(secret *corev1.Secret, passport *v1alpha1.Passport, claims *token.Claims, ring token.Ring) bool {
+	signed, err := token.VerifySignature(string(secret.Data[v1alpha1.SecretKeyToken]), ring)
+	return err == nil &&
+		sameClaims(signed, claims) &&
+		bytes.Equal(secret.Data[v1alpha1.SecretKeyJWKS], token.JWKS(ring)) &&
+		len(secret.Data) == 2 &&
+		secret.Labels[v1alpha1.LabelPassportUID] == string(passport.UID)
+}
+
+func sameClaims(a, b *token.Claims) bool {
+	encodedA, errA := json.Marshal(a)
+	encodedB, errB := json.Marshal(b)
+	return errA == nil && errB == nil && bytes.Equal(encodedA, encodedB)
+}
+
+func conflict(passport *v1alpha1.Passport, name string) error {
+	return &deliveryProblem{
+		reason: v1alpha1.ReasonSecretConflict,
+		message: fmt.Sprintf("Secret %s in namespace %s exists and does not belong to this Passport: delete it, or create a Passport with another secretName",
+			name, passport.Namespace),
+	}
+}
+
+// problem tells what a person has to mend from what time mends.
+func (s *tokenSecrets) problem(passport *v1alpha1.Passport, err error) error {
+	status := apierrors.APIStatus(nil)
+	if !errors.As(err, &status) {
+		return err
+	}
+	switch {
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return &deliveryProblem{reason: v1alpha1.ReasonSecretRefused, message: "namespace " + passport.Namespace + " is being deleted"}
+	case apierrors.IsForbidden(err) && lacksRight(err):
+		return &deliveryProblem{
+			reason: v1alpha1.ReasonNamespaceNotEnabled,
+			message: fmt.Sprintf("namespace %[1]s has not consented to token Secrets. Its owner runs: kubectl create rolebinding %[2]s --namespace %[1]s --clusterrole %[2]s --serviceaccount %[3]s:%[4]s",
+				passport.Namespace, SecretsClusterRole, s.manager.Namespace, s.manager.Name),
+		}
+	case apierrors.IsForbidden(err), apierrors.IsInvalid(err):
+		return &deliveryProblem{reason: v1alpha1.ReasonSecretRefused, message: fmt.Sprintf("the API server refuses the token Secret: %s", status.Status().Message)}
+	default:
+		return err
+	}
+}
+
+// lacksRight tells a refusal by RBAC, which names what the user cannot do, from one by a quota or a
+// policy.
+func lacksRight(err error) bool { return strings.Contains(err.Error(), " cannot ") }

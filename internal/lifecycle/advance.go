@@ -1,0 +1,344 @@
+package lifecycle
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/review"
+)
+
+// Situation is all that is known of an issued passport.
+type Situation struct {
+	// Passport as stored.
+	Passport *v1alpha1.Passport
+	// Agent of the passport; nil where a live read found none.
+	Agent *v1alpha1.AgentPassport
+	// Blocks of the passport's namespace.
+	Blocks []v1alpha1.AgentBlock
+	// Checkpoints that name the passport.
+	Checkpoints []v1alpha1.Checkpoint
+	// Now by the API server's clock.
+	Now time.Time
+	// ListedAt is when the live LIST began that Blocks and Checkpoints come from; zero where they
+	// come from a cache, which proves no absence.
+	ListedAt time.Time
+}
+
+// Outcome is what follows from a Situation.
+type Outcome struct {
+	// Status of the passport; equal to the stored one where nothing changed.
+	Status v1alpha1.PassportStatus
+	// Marks to write on Checkpoints, after the status is stored.
+	Marks []Mark
+	// Blocks to make before the status is stored: once it is, they are never made again.
+	Blocks []v1alpha1.AgentBlock
+	// News to tell once the status is stored.
+	News []News
+	// Confirm says that an end, or a silence, waits for a live LIST that begins now or later.
+	Confirm bool
+	// Wake is when to look again; zero: not before something changes.
+	Wake time.Time
+}
+
+// News is one thing that happened, for Events and metrics.
+type News struct {
+	// Kind of what happened.
+	Kind NewsKind
+	// Reason is the CamelCase word that people see.
+	Reason string
+	// Message for people.
+	Message string
+	// Checkpoint that it is about, where it is about one.
+	Checkpoint *v1alpha1.Checkpoint
+}
+
+// NewsKind is the kind of a News.
+type NewsKind string
+
+// The kinds of news.
+const (
+	// NewsIssued: the passport was issued.
+	NewsIssued NewsKind = "Issued"
+	// NewsPending: the passport waits for something else than before.
+	NewsPending NewsKind = "Pending"
+	// NewsRejected: the passport is never issued.
+	NewsRejected NewsKind = "Rejected"
+	// NewsExtended: checkpoints were folded, and may have moved the expiry.
+	NewsExtended NewsKind = "Extended"
+	// NewsSignal: a detector raised a signal.
+	NewsSignal NewsKind = "Signal"
+	// NewsExpired: the passport ran out of time.
+	NewsExpired NewsKind = "Expired"
+	// NewsRevoked: the passport was revoked.
+	NewsRevoked NewsKind = "Revoked"
+	// NewsCheckpointRejected: a checkpoint does not count.
+	NewsCheckpointRejected NewsKind = "CheckpointRejected"
+)
+
+// Advance judges an issued passport: it folds checkpoints in the order in which the API server
+// stamped them, raises signals, and ends the passport where it is over. The earliest end wins; in
+// the same second a revocation goes before an expiry. A terminal phase never changes.
+func Advance(s Situation) Outcome {
+	out := Outcome{Status: *s.Passport.Status.DeepCopy()}
+	waiting := out.sort(s)
+	if s.Passport.Status.Phase.Finished() {
+		out.refuse(s, waiting)
+		return out
+	}
+	end := revoked(s)
+	rest, full := out.fold(s, waiting, &end)
+	if full {
+		// More wait than one write folds. Nothing is decided before they are all in; the marks on
+		// those that are folded bring the next round.
+		return out
+	}
+	out.close(s, rest, end)
+	return out
+}
+
+// sort marks what can be marked at sight, forgets folded checkpoints that are marked by now, and
+// gives those that wait, in order.
+func (o *Outcome) sort(s Situation) []*v1alpha1.Checkpoint {
+	var waiting, folded []*v1alpha1.Checkpoint
+	marked := map[types.UID]bool{}
+	for i := range s.Checkpoints {
+		checkpoint := &s.Checkpoints[i]
+		switch {
+		case Marked(checkpoint):
+			marked[checkpoint.UID] = true
+		case slices.Contains(o.Status.Folded, checkpoint.UID):
+			folded = append(folded, checkpoint)
+		default:
+			if mark, is := foreign(s.Passport, checkpoint); is {
+				o.mark(mark)
+				continue
+			}
+			waiting = append(waiting, checkpoint)
+		}
+	}
+	inOrder(waiting)
+	inOrder(folded)
+	for _, checkpoint := range folded {
+		o.mark(acceptedMark(s.Passport, &o.Status, checkpoint))
+	}
+	if !s.Passport.Status.Phase.Finished() {
+		var refused []*v1alpha1.Checkpoint
+		waiting, refused = tooMany(waiting, seconds(o.Status.Issued.CheckpointIntervalSeconds))
+		for _, checkpoint := range refused {
+			o.mark(tooManyMark(checkpoint))
+		}
+		if len(waiting) > 0 {
+			// Written along with the next fold: a list of marked ones alone is worth no write.
+			o.Status.Folded = slices.DeleteFunc(o.Status.Folded, func(uid types.UID) bool { return marked[uid] })
+		}
+	}
+	return waiting
+}
+
+// refuse marks what came after the end.
+func (o *Outcome) refuse(s Situation, waiting []*v1alpha1.Checkpoint) {
+	status := s.Passport.Status
+	for _, checkpoint := range waiting {
+		if status.Phase == v1alpha1.PhaseExpired {
+			o.mark(lateMark(s.Passport, checkpoint, status.EndTime.Time))
+			continue
+		}
+		o.mark(endedMark(s.Passport, checkpoint, status.Phase, status.EndTime.Time))
+	}
+}
+
+// fold counts the waiting checkpoints that were made in time. It stops where the passport was over,
+// or where the write is full, and gives the rest. A signal may bring the end forward.
+func (o *Outcome) fold(s Situation, waiting []*v1alpha1.Checkpoint, end **ending) (rest []*v1alpha1.Checkpoint, full bool) {
+	accepted := 0
+	defer func() { o.tellFold(accepted) }()
+	for i, checkpoint := range waiting {
+		at := checkpoint.CreationTimestamp.Time
+		if at.After(o.Status.ExpirationTime.Time) || (*end != nil && !at.Before((*end).at)) {
+			return waiting[i:], false
+		}
+		if len(o.Status.Folded) >= MaxWaiting {
+			return waiting[i:], true
+		}
+		o.count(s.Passport, checkpoint)
+		accepted++
+		for _, finding := range findings(s, &o.Status, checkpoint) {
+			o.raise(s, finding)
+			if finding.Revokes && (*end == nil || finding.At.Before((*end).at)) {
+				*end = revokedBySignal(finding)
+			}
+		}
+	}
+	return nil, false
+}
+
+// count adds one checkpoint to the sums and moves the leash.
+func (o *Outcome) count(passport *v1alpha1.Passport, checkpoint *v1alpha1.Checkpoint) {
+	status, at := &o.Status, checkpoint.CreationTimestamp.Time
+	total := int32(1)
+	if status.Checkpoints != nil {
+		total += *status.Checkpoints
+	}
+	status.Checkpoints = &total
+	status.Actions += int64(checkpoint.Spec.ActionsCount)
+	status.ServicesUsed = used(status.ServicesUsed, checkpoint.Spec.ServicesUsed)
+	if status.LastCheckpointTime == nil || status.LastCheckpointTime.Time.Before(at) {
+		status.LastCheckpointTime = &metav1.Time{Time: at}
+	}
+	window := review.CountCheckpoint(status.CheckpointWindow, at, seconds(status.Issued.CheckpointIntervalSeconds))
+	status.CheckpointWindow = &window
+	status.ExpirationTime = &metav1.Time{Time: extended(*status.Issued, status.ExpirationTime.Time, at)}
+	status.Folded = append(status.Folded, checkpoint.UID)
+	status.ObservedGeneration = passport.Generation
+	setCheckpointBy(status)
+	o.mark(acceptedMark(passport, status, checkpoint))
+}
+
+// maxServicesUsed bounds the list of used services in the status.
+const maxServicesUsed = 128
+
+func used(have, more []v1alpha1.ServiceName) []v1alpha1.ServiceName {
+	all := append(slices.Clone(have), more...)
+	slices.Sort(all)
+	all = slices.Compact(all)
+	return all[:min(len(all), maxServicesUsed)]
+}
+
+// findings asks the detectors about one checkpoint that was just counted.
+func findings(s Situation, status *v1alpha1.PassportStatus, checkpoint *v1alpha1.Checkpoint) []review.Finding {
+	at := checkpoint.CreationTimestamp.Time
+	found := review.OutsideScope(*status.Issued, s.Passport.Spec.Intent, checkpoint.Spec.ServicesUsed, checkpoint.Name, at)
+	found = append(found, review.Burst(*status.CheckpointWindow, seconds(status.Issued.CheckpointIntervalSeconds), at)...)
+	if s.Agent == nil {
+		return found
+	}
+	for i := range found {
+		found[i] = review.Accept(found[i], s.Agent.Spec.Accountability.Accept)
+	}
+	return found
+}
+
+// raise writes a finding into the signals, tells of it, and blocks the agent where its
+// accountability says so.
+func (o *Outcome) raise(s Situation, finding review.Finding) {
+	at := metav1.NewTime(finding.At.Truncate(time.Second))
+	i := slices.IndexFunc(o.Status.Signals, func(signal v1alpha1.Signal) bool { return signal.Type == finding.Type })
+	if i < 0 {
+		o.Status.Signals = append(o.Status.Signals, v1alpha1.Signal{Type: finding.Type, FirstTime: at})
+		i = len(o.Status.Signals) - 1
+	}
+	signal := &o.Status.Signals[i]
+	signal.Severity = review.Worse(finding.Severity, signal.Severity)
+	signal.Message, signal.LastTime = finding.Message, at
+	signal.Count++
+	o.tell(News{Kind: NewsSignal, Reason: finding.Type, Message: fmt.Sprintf("%s: %s", finding.Severity, finding.Message)})
+	if s.Agent != nil && s.Agent.UID == o.Status.Issued.AgentUID && review.Blocks(finding.Severity, s.Agent.Spec.Accountability) {
+		o.Blocks = append(o.Blocks, blockFor(s.Passport, finding.Type, finding.Message))
+	}
+}
+
+// close ends the passport where it is over, and else says when to look again.
+func (o *Outcome) close(s Situation, rest []*v1alpha1.Checkpoint, end *ending) {
+	expiry := o.Status.ExpirationTime.Time
+	if end != nil && !end.at.After(expiry) {
+		o.finish(s, rest, *end)
+		return
+	}
+	o.watchSilence(s)
+	if o.settled(s, expiry) {
+		o.finish(s, rest, *expired(&o.Status))
+	}
+}
+
+// settled says whether it is certain that nothing reached the API server in time: a live LIST began
+// late enough after due. Until then it sees to it that the question is asked again.
+func (o *Outcome) settled(s Situation, due time.Time) bool {
+	certain := due.Add(ExpiryGrace)
+	switch {
+	case s.Now.Before(certain):
+		if o.Wake.IsZero() || certain.Before(o.Wake) {
+			o.Wake = certain
+		}
+	case s.ListedAt.Before(certain):
+		o.Confirm = true
+	default:
+		return true
+	}
+	return false
+}
+
+// watchSilence raises checkpoint_silence, once for each gap.
+func (o *Outcome) watchSilence(s Situation) {
+	status := &o.Status
+	due, leashed := checkpointDue(*status.Issued, status.ExpirationTime.Time, lastSign(status))
+	if !leashed {
+		return
+	}
+	if told := signal(status, review.CheckpointSilence); told != nil && !told.LastTime.Time.Before(due) {
+		return
+	}
+	if !o.settled(s, due) {
+		return
+	}
+	var last *time.Time
+	if status.LastCheckpointTime != nil {
+		last = &status.LastCheckpointTime.Time
+	}
+	finding := review.Silence(due, last)
+	if s.Agent != nil {
+		finding = review.Accept(finding, s.Agent.Spec.Accountability.Accept)
+	}
+	o.raise(s, finding)
+}
+
+func signal(status *v1alpha1.PassportStatus, kind string) *v1alpha1.Signal {
+	for i := range status.Signals {
+		if status.Signals[i].Type == kind {
+			return &status.Signals[i]
+		}
+	}
+	return nil
+}
+
+// finish makes the phase terminal and marks what came too late.
+func (o *Outcome) finish(s Situation, waiting []*v1alpha1.Checkpoint, end ending) {
+	finish(&o.Status, s.Passport.Generation, end.phase, end.reason, end.message, end.at)
+	kind := NewsExpired
+	if end.phase == v1alpha1.PhaseRevoked {
+		kind = NewsRevoked
+	}
+	o.tell(News{Kind: kind, Reason: string(end.reason), Message: end.message})
+	for _, checkpoint := range waiting {
+		if end.phase == v1alpha1.PhaseExpired {
+			o.mark(lateMark(s.Passport, checkpoint, end.at))
+			continue
+		}
+		o.mark(endedMark(s.Passport, checkpoint, end.phase, end.at))
+	}
+}
+
+func (o *Outcome) mark(mark Mark) {
+	o.Marks = append(o.Marks, mark)
+}
+
+func (o *Outcome) tell(news News) { o.News = append(o.News, news) }
+
+func (o *Outcome) tellFold(accepted int) {
+	if accepted == 0 {
+		return
+	}
+	what := "1 checkpoint"
+	if accepted > 1 {
+		what = fmt.Sprintf("%d checkpoints", accepted)
+	}
+	message := fmt.Sprintf("%s accepted; good until %s", what, stamp(o.Status.ExpirationTime.Time))
+	if o.Status.Issued.Mode != v1alpha1.ModeEnforced {
+		message = fmt.Sprintf("%s recorded; mode %s does not extend: good until %s", what, o.Status.Issued.Mode, stamp(o.Status.ExpirationTime.Time))
+	}
+	o.tell(News{Kind: NewsExtended, Reason: "CheckpointAccepted", Message: message})
+}

@@ -1,0 +1,55 @@
+package lifecycle
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+)
+
+// Blocking gives the blocks in force for an agent: those that name it or its whole namespace and
+// are not lifted, the oldest first, in the order of UIDs within one second.
+func Blocking(blocks []v1alpha1.AgentBlock, agent string) []v1alpha1.AgentBlock {
+	var active []v1alpha1.AgentBlock
+	for _, block := range blocks {
+		if block.Spec.Lifted == nil && (block.Spec.AgentRef == nil || block.Spec.AgentRef.Name == agent) {
+			active = append(active, block)
+		}
+	}
+	slices.SortFunc(active, func(a, b v1alpha1.AgentBlock) int {
+		if byTime := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); byTime != 0 {
+			return byTime
+		}
+		return strings.Compare(string(a.UID), string(b.UID))
+	})
+	return active
+}
+
+// blockFor is the AgentBlock that a finding on a passport makes. Its name derives from the
+// passport's UID and the finding's type, so that a repeat makes no second one.
+func blockFor(passport *v1alpha1.Passport, finding, message string) v1alpha1.AgentBlock {
+	agent := passport.Spec.AgentRef.Name
+	reason := []rune(fmt.Sprintf("%s on passport %s: %s", finding, passport.Name, message))
+	return v1alpha1.AgentBlock{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: passport.Namespace,
+			Name:      fmt.Sprintf("%s-%s", agent, digest(passport.UID, finding)),
+		},
+		Spec: v1alpha1.AgentBlockSpec{
+			AgentRef: &v1alpha1.AgentReference{Name: agent},
+			Reason:   string(reason[:min(len(reason), 500)]),
+			Cause:    &v1alpha1.BlockCause{Kind: "Passport", Name: passport.Name, UID: passport.UID},
+		},
+	}
+}
+
+func digest(uid types.UID, finding string) string {
+	sum := sha256.Sum256([]byte(string(uid) + "/" + finding))
+	return hex.EncodeToString(sum[:5])
+}

@@ -1,0 +1,84 @@
+package lifecycle
+
+import (
+	"fmt"
+	"time"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/review"
+)
+
+// ending is one way in which a passport ended.
+type ending struct {
+	at      time.Time
+	phase   v1alpha1.Phase
+	reason  v1alpha1.Reason
+	message string
+}
+
+// revoked gives the earliest revocation of an Active passport, nil where there is none. In the same
+// second the order is the one below. A revocation happens no earlier than the issue.
+func revoked(s Situation) *ending {
+	var first *ending
+	consider := func(at time.Time, reason v1alpha1.Reason, format string, args ...any) {
+		at = at.Truncate(time.Second)
+		if issue := s.Passport.Status.IssueTime.Time; at.Before(issue) {
+			at = issue
+		}
+		if first == nil || at.Before(first.at) {
+			first = &ending{at: at, phase: v1alpha1.PhaseRevoked, reason: reason, message: fmt.Sprintf(format, args...)}
+		}
+	}
+	passport := s.Passport
+	if deleted := passport.DeletionTimestamp; deleted != nil {
+		consider(deleted.Time, v1alpha1.ReasonPassportDeleted, "the Passport was deleted")
+	}
+	if active := Blocking(s.Blocks, passport.Spec.AgentRef.Name); len(active) > 0 {
+		consider(active[0].CreationTimestamp.Time, v1alpha1.ReasonAgentBlocked, "AgentBlock %s: %s", active[0].Name, active[0].Spec.Reason)
+	}
+	if revocation := passport.Spec.Revocation; revocation != nil {
+		consider(s.Now, v1alpha1.ReasonRevokedByRequest, "%s%s", revocation.Reason, signedBy(revocation.By))
+	}
+	switch agent := s.Agent; {
+	case agent == nil || agent.UID != passport.Status.Issued.AgentUID:
+		consider(s.Now, v1alpha1.ReasonAgentDeleted, "AgentPassport %s, which it was issued under, was deleted", passport.Spec.AgentRef.Name)
+	case agent.Spec.Suspend:
+		consider(s.Now, v1alpha1.ReasonAgentSuspended, "agent %s is suspended", agent.Name)
+	}
+	return first
+}
+
+func signedBy(actor *v1alpha1.Actor) string {
+	if actor == nil {
+		return ""
+	}
+	if actor.Via != "" {
+		return fmt.Sprintf(" (by %s, via %s)", actor.Username, actor.Via)
+	}
+	return fmt.Sprintf(" (by %s)", actor.Username)
+}
+
+// revokedBySignal is the end that a finding brings.
+func revokedBySignal(finding review.Finding) *ending {
+	return &ending{
+		at:      finding.At.Truncate(time.Second),
+		phase:   v1alpha1.PhaseRevoked,
+		reason:  v1alpha1.ReasonSignalRaised,
+		message: fmt.Sprintf("%s: %s", finding.Type, finding.Message),
+	}
+}
+
+// expired is the end of a passport that ran out of time.
+func expired(status *v1alpha1.PassportStatus) *ending {
+	expiry := status.ExpirationTime.Time
+	end := &ending{at: expiry, phase: v1alpha1.PhaseExpired}
+	switch {
+	case !expiry.Before(status.Issued.Deadline.Time):
+		end.reason, end.message = v1alpha1.ReasonDeadlineReached, fmt.Sprintf("the mission's limit was reached at %s", stamp(expiry))
+	case status.Issued.Mode == v1alpha1.ModeEnforced:
+		end.reason, end.message = v1alpha1.ReasonCheckpointSilence, fmt.Sprintf("no checkpoint was made by %s", stamp(expiry))
+	default:
+		end.reason, end.message = v1alpha1.ReasonTTLElapsed, fmt.Sprintf("its %d s were over at %s", status.Issued.TTLSeconds, stamp(expiry))
+	}
+	return end
+}

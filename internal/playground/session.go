@@ -1,0 +1,283 @@
+package playground
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+)
+
+// CurrentCluster as Session.Cluster is the cluster of the current kubeconfig.
+const CurrentCluster = "current"
+
+// Session is a playground from its start to its end.
+type Session struct {
+	// Root is the directory of the operator's module.
+	Root string
+	// Screen is where it speaks.
+	Screen *Screen
+	// Clock is the wall's.
+	Clock clock.PassiveClock
+	// Cluster is empty for a control plane of its own, or CurrentCluster.
+	Cluster string
+
+	state   string
+	cfg     *rest.Config
+	admin   client.Client
+	kubectl kubectl
+	manager *manager
+	// closers end what was started, the last first.
+	closers []closer
+}
+
+type closer struct {
+	name string
+	end  func() error
+}
+
+// Run starts everything, plays a mission up to the agent's silence, tells what to type next, and
+// stays up until ctx is over. Then it ends all that it started.
+func (s *Session) Run(ctx context.Context) (err error) {
+	s.state = filepath.Join(s.Root, ".playground")
+	if err := os.MkdirAll(s.state, 0o700); err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, s.close())
+		// To be told to stop is how a playground ends well.
+		if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+			err = nil
+		}
+	}()
+
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	m, err := newMission(ctx, s.cfg, s.admin, s.manager.jwks, s.Screen, s.Clock)
+	if err != nil {
+		return err
+	}
+	s.Screen.Title("A mission of %s", agentName)
+	if err := s.play(ctx, m.life()); err != nil {
+		return err
+	}
+	s.Screen.Text(s.nextCommands(&m.passport))
+	s.Screen.Title("Meanwhile")
+	if err := s.play(ctx, m.death()); err != nil {
+		return err
+	}
+	s.Screen.Text("\nEverything stays up. Ctrl-C ends it.\n")
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.manager.ended:
+		return fmt.Errorf("the manager has ended by itself (%w); see %s", s.manager.err, s.manager.log)
+	}
+}
+
+// Demo plays one mission to its end on a control plane of its own, in a directory that it removes.
+// Its error names the step that went wrong.
+func (s *Session) Demo(ctx context.Context) (err error) {
+	s.state, err = os.MkdirTemp("", "agent-passport-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stopped := s.close()
+		if err = errors.Join(err, stopped); err == nil {
+			err = os.RemoveAll(s.state)
+		} else {
+			s.Screen.Line("logs", "kept in %s", filepath.Join(s.state, "logs"))
+		}
+	}()
+
+	if err := s.start(ctx); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	m, err := newMission(ctx, s.cfg, s.admin, s.manager.jwks, s.Screen, s.Clock)
+	if err != nil {
+		return err
+	}
+	s.Screen.Title("A mission of %s, from its issue to its death of silence (75 seconds)", agentName)
+	return s.play(ctx, append(m.life(), m.death()...))
+}
+
+// play takes one step after the other and says how each went.
+func (s *Session) play(ctx context.Context, steps []step) error {
+	for _, step := range steps {
+		said, err := step.do(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+		s.Screen.Line(s.Clock.Now().Format(time.TimeOnly), "%s", said)
+	}
+	return nil
+}
+
+// start brings up the control plane, what is installed on it, the manager and the samples.
+func (s *Session) start(ctx context.Context) error {
+	s.Screen.Title("Agent Passport Operator: playground")
+	lock, err := lockState(ctx, s.state)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, closer{end: lock.Close})
+	ended, err := endLeftovers(ctx, s.state)
+	if err != nil {
+		return err
+	}
+	if ended > 0 {
+		s.Screen.Line("cleaned up", "%d processes that an earlier run left behind", ended)
+	}
+
+	connect := s.connectOwn
+	if s.Cluster == CurrentCluster {
+		connect = s.connectCurrent
+	}
+	if err := connect(ctx); err != nil {
+		return err
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return err
+	}
+	if s.admin, err = client.New(s.cfg, client.Options{Scheme: scheme}); err != nil {
+		return err
+	}
+
+	unserved, err := s.kubectl.install(ctx, s.Root, s.admin)
+	if err != nil {
+		return err
+	}
+	s.Screen.Line("installed", "CRDs, RBAC and admission policies")
+	if len(unserved) > 0 {
+		s.Screen.Line("", "(this cluster is too old for %s: names stay as their authors write them)", strings.Join(unserved, ", "))
+	}
+
+	s.manager, err = startManager(ctx, s.Root, s.state, s.cfg, s.admin)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, closer{"manager", s.manager.stop})
+	s.Screen.Line("manager", "running as ServiceAccount %s, log %s", managerAccount, s.short(s.manager.log))
+	return s.samples(ctx)
+}
+
+// connectOwn starts a control plane.
+func (s *Session) connectOwn(ctx context.Context) error {
+	provider := &Provider{Root: s.Root, Screen: s.Screen, Clock: s.Clock}
+	assets, err := provider.Provide(ctx)
+	if err != nil {
+		return err
+	}
+	plane, err := startControlPlane(assets, s.state)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, closer{"API server and etcd", plane.stop})
+	s.cfg = plane.admin
+	s.kubectl = kubectl{path: filepath.Join(assets, "kubectl"), kubeconfig: filepath.Join(s.state, "kubeconfig")}
+	s.Screen.Line("API server", "%s, state in %s", s.cfg.Host, s.short(s.state))
+	return writeKubeconfig(s.kubectl.kubeconfig, s.cfg, agentNamespace)
+}
+
+// connectCurrent takes the cluster that kubectl talks to.
+func (s *Session) connectCurrent(ctx context.Context) error {
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		clientcmd.NewDefaultClientConfigLoadingRules(), &clientcmd.ConfigOverrides{})
+	raw, err := loader.RawConfig()
+	if err != nil {
+		return err
+	}
+	if s.cfg, err = loader.ClientConfig(); err != nil {
+		return err
+	}
+	s.Screen.Line("cluster", "context %q, %s", raw.CurrentContext, s.cfg.Host)
+	s.Screen.Line("", "(this installs CRDs, RBAC and admission policies there: it needs the rights of an administrator)")
+	if s.kubectl.path, err = exec.LookPath("kubectl"); err == nil {
+		return nil
+	}
+	assets, err := (&Provider{Root: s.Root, Screen: s.Screen, Clock: s.Clock}).Provide(ctx)
+	s.kubectl.path = filepath.Join(assets, "kubectl")
+	return err
+}
+
+// samples applies config/samples and waits until the operator has read the agents in it.
+func (s *Session) samples(ctx context.Context) error {
+	if err := s.kubectl.apply(ctx, s.Root, "samples"); err != nil {
+		return err
+	}
+	lifted, err := liftBlocks(ctx, s.admin)
+	if err != nil {
+		return err
+	}
+	if lifted > 0 {
+		s.Screen.Line("unblocked", "%s, which was blocked earlier", agentName)
+	}
+	var names []string
+	err = eventually(ctx, patience, "the operator to read the sample agents", func(ctx context.Context) (string, error) {
+		var agents v1alpha1.AgentPassportList
+		if err := s.admin.List(ctx, &agents, client.InNamespace(agentNamespace)); err != nil {
+			return "", err
+		}
+		names = names[:0]
+		for i := range agents.Items {
+			agent := &agents.Items[i]
+			if !meta.IsStatusConditionTrue(agent.Status.Conditions, string(v1alpha1.ConditionReady)) {
+				return agent.Name + " is not Ready", nil
+			}
+			names = append(names, agent.Name)
+		}
+		return "", nil
+	})
+	if err != nil {
+		return err
+	}
+	s.Screen.Line("samples", "agents %s in namespace %s", strings.Join(names, " and "), agentNamespace)
+	return nil
+}
+
+// close ends what was started, the last first, and says so.
+func (s *Session) close() error {
+	var errs []error
+	var names []string
+	for len(s.closers) > 0 {
+		last := s.closers[len(s.closers)-1]
+		s.closers = s.closers[:len(s.closers)-1]
+		if err := last.end(); err != nil {
+			errs = append(errs, fmt.Errorf("ending %s: %w", last.name, err))
+		} else if last.name != "" {
+			names = append(names, last.name)
+		}
+	}
+	if len(names) > 0 {
+		s.Screen.Text("\n")
+		s.Screen.Line("ended", "%s", strings.Join(names, ", then "))
+	}
+	if len(names) > 0 && s.Cluster == CurrentCluster {
+		s.Screen.Line("", "(what was installed stays in the cluster; `make undeploy` removes it)")
+	}
+	return errors.Join(errs...)
+}
+
+// short is a path as seen from the module's root.
+func (s *Session) short(path string) string {
+	if rel, err := filepath.Rel(s.Root, path); err == nil && !strings.HasPrefix(rel, "..") {
+		return rel
+	}
+	return path
+}
