@@ -89,10 +89,12 @@ type Passport struct {
 
 // Agent is one generation of one AgentPassport.
 type Agent struct {
-	Namespace  string `json:"namespace"`
-	Name       string `json:"name"`
-	UID        string `json:"uid"`
-	Generation int64  `json:"generation"`
+	// Namespace and Name find the object, UID tells it from a later one of the same name.
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	UID       string `json:"uid"`
+	// Generation counts the changes of its spec.
+	Generation int64 `json:"generation"`
 }
 
 // Intent is what an agent says it is about to do.
@@ -109,8 +111,11 @@ type Intent struct {
 
 // Service is one service that a mission may use, and how far.
 type Service struct {
-	Name        string           `json:"name"`
-	Scopes      List[string]     `json:"scopes"`
+	// Name is the service's, as granted to the agent.
+	Name string `json:"name"`
+	// Scopes are what may be done with it.
+	Scopes List[string] `json:"scopes"`
+	// Constraints narrow each call.
 	Constraints List[Constraint] `json:"constraints"`
 }
 
@@ -126,8 +131,10 @@ type Constraint struct {
 
 // Value is a JSON string, or an array of strings where List is not nil.
 type Value struct {
+	// String is the value of an operator that compares with one.
 	String string
-	List   List[string]
+	// List is the value of an operator that compares with several.
+	List List[string]
 }
 
 // MarshalJSON writes the string, or the array.

@@ -121,7 +121,7 @@ func TestIntentDigestIsOfTheIntentInTheToken(t *testing.T) {
 		Mission  struct{ S256 string }
 		Passport struct{ Intent json.RawMessage }
 	}
-	if err := json.Unmarshal(payload, &claims); err != nil {
+	if err = json.Unmarshal(payload, &claims); err != nil {
 		t.Fatal(err)
 	}
 	canonical, err := jcs.Transform(claims.Passport.Intent)

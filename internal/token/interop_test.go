@@ -30,10 +30,10 @@ func TestOtherLibrariesVerify(t *testing.T) {
 			if err != nil || jti != supportBot(t).ID {
 				t.Errorf("jti %q, %v", jti, err)
 			}
-			if _, err := verify(signed, published, noon.Add(5*time.Minute)); err == nil {
+			if _, err = verify(signed, published, noon.Add(5*time.Minute)); err == nil {
 				t.Error("verified at exp")
 			}
-			if _, err := verify(signed[:len(signed)-10]+"AAAAAAAAAA", published, noon); err == nil {
+			if _, err = verify(signed[:len(signed)-10]+"AAAAAAAAAA", published, noon); err == nil {
 				t.Error("verified with a wrong signature")
 			}
 			dropped, _, err := token.RotateEmergency(ring, seeded(1), noon)

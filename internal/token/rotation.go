@@ -32,7 +32,9 @@ func DefaultPolicy(rotationInterval time.Duration) Policy {
 
 // Change is one thing that happened to one key.
 type Change struct {
+	// Event is what happened.
 	Event Event
+	// KeyID is the kid of the key.
 	KeyID string
 }
 
@@ -124,7 +126,7 @@ func rotationDue(ring Ring, policy Policy) (time.Time, bool) {
 	if !ring.RotationRequested {
 		due = later(due, ring.Current.ActivatedAt.Add(policy.RotationInterval))
 	}
-	if false {
+	if len(ring.Retired) >= maxRetired {
 		due = later(due, firstExpiry(ring.Retired))
 	}
 	return due, true

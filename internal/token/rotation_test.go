@@ -93,8 +93,8 @@ func TestScheduledRotation(t *testing.T) {
 	if next := token.NextChange(rotated, due, policy); !next.Equal(dead) {
 		t.Errorf("next change at %s, want %s", next, dead)
 	}
-	if _, changes := advance(t, rotated, dead.Add(-time.Nanosecond)); len(changes) > 0 {
-		t.Errorf("removed early: %v", changes)
+	if _, early := advance(t, rotated, dead.Add(-time.Nanosecond)); len(early) > 0 {
+		t.Errorf("removed early: %v", early)
 	}
 	pruned, changes := advance(t, rotated, dead)
 	if diff := cmp.Diff([]token.Change{{Event: token.KeyRemoved, KeyID: ring.Current.ID}}, changes); diff != "" {
@@ -297,9 +297,11 @@ func TestAnyHistory(t *testing.T) {
 					return
 				}
 				dropped := ring.Current.ID
-				if ring, _, err = token.RotateEmergency(ring, random, now); err != nil {
+				rotated, _, err := token.RotateEmergency(ring, random, now)
+				if err != nil {
 					t.Fatal(err)
 				}
+				ring = rotated
 				for _, issued := range live {
 					if _, err := token.VerifySignature(issued.token, ring); issued.kid == dropped && err == nil {
 						t.Fatal("a token of the dropped key is still authentic")
@@ -308,11 +310,11 @@ func TestAnyHistory(t *testing.T) {
 				live = without(live, func(issued issuance) bool { return issued.kid == dropped })
 			},
 			"store and read": func(t *rapid.T) {
-				stored, err := token.MarshalRing(ring)
+				data, err := token.MarshalRing(ring)
 				if err != nil {
 					t.Fatal(err)
 				}
-				read, err := token.ParseRing(stored)
+				read, err := token.ParseRing(data)
 				if err != nil || !cmp.Equal(read, ring, sameRing) {
 					t.Fatalf("read back another ring: %v", err)
 				}

@@ -116,7 +116,8 @@ func open(token string, keys KeySet) ([]byte, error) {
 		return nil, fmt.Errorf("%w: the header has more than alg, kid and typ", ErrMalformed)
 	}
 	// Base64 can spell the same bytes in several ways: a digest of a token must know only one.
-	if spelt, err := signed.CompactSerialize(); err != nil || spelt != token {
+	spelt, err := signed.CompactSerialize()
+	if err != nil || spelt != token {
 		return nil, fmt.Errorf("%w: not in canonical base64url", ErrMalformed)
 	}
 	key, ok := keys.Key(protected.KeyID)
