@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -58,6 +59,8 @@ type Options struct {
 	RotationInterval time.Duration
 	// PassportWorkers is how many passports are worked on at once.
 	PassportWorkers int
+	// Registry that the gauge of live passports is registered with; absent: controller-runtime's.
+	Registry prometheus.Registerer
 	// NewQueue replaces the queues of the controllers, for tests with a clock of their own.
 	NewQueue func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
@@ -119,7 +122,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 			return err
 		}
 	}
-	return metrics.Registry.Register(newLivePassports(mgr.GetCache()))
+	if options.Registry == nil {
+		options.Registry = metrics.Registry
+	}
+	return options.Registry.Register(newLivePassports(mgr.GetCache()))
 }
 
 func setupPassports(mgr ctrl.Manager, o Options) error {
@@ -222,6 +228,8 @@ func (o Options) controller(workers int) controller.Options {
 		NewQueue:                o.NewQueue,
 	}
 	if o.NewQueue != nil {
+		several := true
+		options.SkipNameValidation = &several
 		options.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](0, 0)
 	}
 	return options

@@ -22,6 +22,8 @@ import (
 const (
 	agentNamespace = "agents"
 	agentName      = "support-bot"
+	// samplePassport is the name in config/samples/passport.yaml.
+	samplePassport = "answer-ticket-4711"
 	// interval of the played mission: the shortest that the API takes.
 	interval = 60 * time.Second
 	// workTime is what the agent works for before it checkpoints.
@@ -40,8 +42,12 @@ type mission struct {
 	// agent has the rights of config/samples/rbac-agent.yaml and no other.
 	agent client.Client
 	// kubelet stands for what mounts the token into the agent's Pod.
-	kubelet  client.Client
-	jwks     string
+	kubelet client.Client
+	jwks    string
+	// stamped says that the cluster records who writes what.
+	stamped bool
+	// spoken says that the claims are shown once the token is verified.
+	spoken   bool
 	passport v1alpha1.Passport
 }
 
@@ -72,7 +78,7 @@ func (m *mission) death() []step {
 
 // newMission lets the support bot's ServiceAccount into the cluster of cfg.
 func newMission(
-	ctx context.Context, cfg *rest.Config, admin client.Client, jwks string, screen *Screen, clk clock.PassiveClock,
+	ctx context.Context, cfg *rest.Config, admin client.Client, screen *Screen, clk clock.PassiveClock,
 ) (*mission, error) {
 	token, _, err := requestToken(ctx, admin, agentNamespace, agentName, time.Hour)
 	if err != nil {
@@ -85,7 +91,7 @@ func newMission(
 	if err != nil {
 		return nil, err
 	}
-	return &mission{clock: clk, screen: screen, agent: agent, kubelet: admin, jwks: jwks}, nil
+	return &mission{clock: clk, screen: screen, agent: agent, kubelet: admin}, nil
 }
 
 // warnings shows what the API server warns of.
@@ -93,9 +99,14 @@ type warnings struct{ screen *Screen }
 
 // HandleWarningHeader implements rest.WarningHandler.
 func (w warnings) HandleWarningHeader(code int, _, text string) {
-	if code == 299 && text != "" {
-		w.screen.Line("", "(the API server warns: %s)", text)
+	if code != 299 || text == "" {
+		return
 	}
+	// Which policy speaks is less than what it says.
+	if _, said, ok := strings.Cut(text, "' with binding '"); ok {
+		_, text, _ = strings.Cut(said, ": ")
+	}
+	w.screen.Line("", "(the API server warns: %s)", text)
 }
 
 func (m *mission) ask(ctx context.Context) (string, error) {
@@ -114,6 +125,10 @@ func (m *mission) ask(ctx context.Context) (string, error) {
 	}
 	if err := m.agent.Create(ctx, &m.passport); err != nil {
 		return "", err
+	}
+	account := "system:serviceaccount:" + agentNamespace + ":" + agentName
+	if by := m.passport.Spec.RequestedBy; m.stamped && (by == nil || by.Username != account) {
+		return "", fmt.Errorf("admission did not record that %s asks", account)
 	}
 	return fmt.Sprintf("%s asks for passport %s: %q", agentName, m.passport.Name, m.passport.Spec.Intent.Summary), nil
 }
@@ -171,8 +186,9 @@ func (m *mission) verifyToken(ctx context.Context) (string, error) {
 		return "", err
 	}
 	// The token itself is never shown: whoever has it, is the agent.
-	if m.passport.Status.Checkpoints == nil || *m.passport.Status.Checkpoints == 0 {
-		m.screen.Text(indent(header+"\n"+claims, "        ") + "\n")
+	if m.spoken {
+		m.spoken = false
+		m.screen.Text(indent(header+"\n"+claims, strings.Repeat(" ", 17)) + "\n")
 	}
 	return fmt.Sprintf("its token verifies with the published keys alone; exp is %s", at(m.passport.Status.ExpirationTime)), nil
 }
@@ -252,6 +268,23 @@ func (m *mission) awaitSilence(ctx context.Context) (string, error) {
 		return "", errors.New("the signal checkpoint_silence was not raised")
 	}
 	return "no checkpoint came: the passport is Expired, reason CheckpointSilence", nil
+}
+
+// awaitEnd waits until the passport has ended, in whatever way: somebody may keep it alive, revoke
+// it or delete it.
+func (m *mission) awaitEnd(ctx context.Context) (string, error) {
+	for {
+		switch err := m.refresh(ctx); {
+		case apierrors.IsNotFound(err):
+			return "passport " + m.passport.Name + " was deleted", nil
+		case err == nil && m.passport.Status.Phase.Finished():
+			return fmt.Sprintf("passport %s: %s", m.passport.Name, m.story()), nil
+		}
+		// Any other error is a hiccup of the cluster: the next look tells.
+		if err := m.pause(ctx, time.Second); err != nil {
+			return "", err
+		}
+	}
 }
 
 func (m *mission) awaitNoSecret(ctx context.Context) (string, error) {

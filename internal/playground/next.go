@@ -8,10 +8,9 @@ import (
 )
 
 var nextCommands = template.Must(template.New("").Parse(`
-Your turn, in another terminal{{if .Here}} (in {{.Here}}){{end}}:
+Your turn, in another terminal (in {{.Here}}):
 
-{{- if .Kubeconfig}}
-
+{{if .Kubeconfig}}
   export KUBECONFIG={{.Kubeconfig}}
 {{- end}}
 {{- if .Path}}
@@ -24,8 +23,8 @@ Your turn, in another terminal{{if .Here}} (in {{.Here}}){{end}}:
 
   2. A longer mission of your own, and its token verified with nothing but the published keys:
        kubectl create -f config/samples/passport.yaml
-       kubectl wait --for=condition=Ready passport/answer-ticket-4711{{.Namespace}}
-       kubectl get secret answer-ticket-4711-token{{.Namespace}} -o jsonpath='{.data.token}' | base64 -d |
+       kubectl wait --for=condition=Ready passport/{{.Sample}}{{.Namespace}}
+       kubectl get secret {{.Sample}}-token{{.Namespace}} -o jsonpath='{.data.token}' | base64 -d |
          bin/playground verify {{.JWKS}}
 
   3. The kill switch: the agent is blocked, what it has is revoked, and it gets no more:
@@ -36,11 +35,12 @@ Your turn, in another terminal{{if .Here}} (in {{.Here}}){{end}}:
 // nextCommands is what a person types next.
 func (s *Session) nextCommands(passport *v1alpha1.Passport) string {
 	values := struct {
-		Here, Kubeconfig, Path, Namespace, Passport, Expiry, JWKS string
+		Here, Kubeconfig, Path, Namespace, Passport, Sample, Expiry, JWKS string
 	}{
 		Here:       s.Root,
 		Kubeconfig: s.kubectl.kubeconfig,
 		Passport:   passport.Name,
+		Sample:     samplePassport,
 		Expiry:     at(passport.Status.ExpirationTime),
 		JWKS:       s.manager.jwks,
 	}

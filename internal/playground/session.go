@@ -10,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -40,6 +42,8 @@ type Session struct {
 	admin   client.Client
 	kubectl kubectl
 	manager *manager
+	// stamped says that the cluster has mutating policies, which record who writes what.
+	stamped bool
 	// closers end what was started, the last first.
 	closers []closer
 }
@@ -67,26 +71,24 @@ func (s *Session) Run(ctx context.Context) (err error) {
 	if err := s.start(ctx); err != nil {
 		return err
 	}
-	m, err := newMission(ctx, s.cfg, s.admin, s.manager.jwks, s.Screen, s.Clock)
+	ctx, cancel := s.watched(ctx)
+	defer cancel()
+	m, err := s.mission(ctx)
 	if err != nil {
 		return err
 	}
+	m.spoken = true
 	s.Screen.Title("A mission of %s", agentName)
 	if err := s.play(ctx, m.life()); err != nil {
 		return err
 	}
 	s.Screen.Text(s.nextCommands(&m.passport))
-	s.Screen.Title("Meanwhile")
-	if err := s.play(ctx, m.death()); err != nil {
+	s.Screen.Title("Everything stays up; Ctrl-C ends it. Meanwhile:")
+	if err := s.play(ctx, []step{{"watch the passport end", m.awaitEnd}}); err != nil {
 		return err
 	}
-	s.Screen.Text("\nEverything stays up. Ctrl-C ends it.\n")
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-s.manager.ended:
-		return fmt.Errorf("the manager has ended by itself (%w); see %s", s.manager.err, s.manager.log)
-	}
+	<-ctx.Done()
+	return context.Cause(ctx)
 }
 
 // Demo plays one mission to its end on a control plane of its own, in a directory that it removes.
@@ -108,12 +110,37 @@ func (s *Session) Demo(ctx context.Context) (err error) {
 	if err := s.start(ctx); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
-	m, err := newMission(ctx, s.cfg, s.admin, s.manager.jwks, s.Screen, s.Clock)
+	ctx, cancel := s.watched(ctx)
+	defer cancel()
+	m, err := s.mission(ctx)
 	if err != nil {
 		return err
 	}
 	s.Screen.Title("A mission of %s, from its issue to its death of silence (75 seconds)", agentName)
 	return s.play(ctx, append(m.life(), m.death()...))
+}
+
+// watched is over as soon as the manager is.
+func (s *Session) watched(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-s.manager.ended:
+			cancel(fmt.Errorf("the manager has ended by itself (%v); see %s", s.manager.err, s.manager.log)) //nolint:errorlint // nothing to unwrap
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// mission prepares one on the cluster of the session.
+func (s *Session) mission(ctx context.Context) (*mission, error) {
+	m, err := newMission(ctx, s.cfg, s.admin, s.Screen, s.Clock)
+	if err != nil {
+		return nil, err
+	}
+	m.jwks, m.stamped = s.manager.jwks, s.stamped
+	return m, nil
 }
 
 // play takes one step after the other and says how each went.
@@ -163,6 +190,7 @@ func (s *Session) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.stamped = len(unserved) == 0
 	s.Screen.Line("installed", "CRDs, RBAC and admission policies")
 	if len(unserved) > 0 {
 		s.Screen.Line("", "(this cluster is too old for %s: names stay as their authors write them)", strings.Join(unserved, ", "))
@@ -191,7 +219,7 @@ func (s *Session) connectOwn(ctx context.Context) error {
 	s.closers = append(s.closers, closer{"API server and etcd", plane.stop})
 	s.cfg = plane.admin
 	s.kubectl = kubectl{path: filepath.Join(assets, "kubectl"), kubeconfig: filepath.Join(s.state, "kubeconfig")}
-	s.Screen.Line("API server", "%s, state in %s", s.cfg.Host, s.short(s.state))
+	s.Screen.Line("API server", "%s, state in %s", strings.TrimSuffix(s.cfg.Host, "/"), s.short(s.state))
 	return writeKubeconfig(s.kubectl.kubeconfig, s.cfg, agentNamespace)
 }
 
@@ -221,15 +249,14 @@ func (s *Session) samples(ctx context.Context) error {
 	if err := s.kubectl.apply(ctx, s.Root, "samples"); err != nil {
 		return err
 	}
-	lifted, err := liftBlocks(ctx, s.admin)
-	if err != nil {
-		return err
-	}
-	if lifted > 0 {
-		s.Screen.Line("unblocked", "%s, which was blocked earlier", agentName)
+	// On a cluster of its own, what an earlier visitor did is undone; elsewhere it is not ours.
+	if s.Cluster == "" {
+		if err := s.tidy(ctx); err != nil {
+			return err
+		}
 	}
 	var names []string
-	err = eventually(ctx, patience, "the operator to read the sample agents", func(ctx context.Context) (string, error) {
+	err := eventually(ctx, patience, "the operator to read the sample agents", func(ctx context.Context) (string, error) {
 		var agents v1alpha1.AgentPassportList
 		if err := s.admin.List(ctx, &agents, client.InNamespace(agentNamespace)); err != nil {
 			return "", err
@@ -248,6 +275,25 @@ func (s *Session) samples(ctx context.Context) error {
 		return err
 	}
 	s.Screen.Line("samples", "agents %s in namespace %s", strings.Join(names, " and "), agentNamespace)
+	return nil
+}
+
+// tidy undoes what nextCommands told an earlier visitor to do, so that it can be done again.
+func (s *Session) tidy(ctx context.Context) error {
+	lifted, err := liftBlocks(ctx, s.admin)
+	if err != nil {
+		return err
+	}
+	if lifted > 0 {
+		s.Screen.Line("unblocked", "%s, which was blocked earlier", agentName)
+	}
+	earlier := &v1alpha1.Passport{ObjectMeta: metav1.ObjectMeta{Namespace: agentNamespace, Name: samplePassport}}
+	if err := s.admin.Delete(ctx, earlier); apierrors.IsNotFound(err) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	s.Screen.Line("removed", "passport %s of an earlier visit", samplePassport)
 	return nil
 }
 

@@ -1,0 +1,26 @@
+package controller_test
+
+import (
+	"context"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"agentpassport.dev/operator/test/apiserver"
+)
+
+// server is the one API server of the suite; each spec has a namespace of its own.
+var server *apiserver.Server
+
+func TestControllers(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "Controllers")
+}
+
+var _ = BeforeSuite(func(ctx context.Context) {
+	var err error
+	server, err = apiserver.Start(ctx, "../..", apiserver.AllPolicies)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { Expect(server.Stop()).To(Succeed()) })
+})
