@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 kubectl=$1
 render() { go tool -modfile=hack/tools/go.mod kustomize build "$1"; }
 
+"$kubectl" get --raw /version >/dev/null
 if "$kubectl" get crd passports.agentpassport.dev >/dev/null 2>&1; then
   if ! "$kubectl" delete passports.agentpassport.dev --all --all-namespaces --timeout=2m; then
     # The operator does not answer: a finalizer that it will not take off must not hold anything up.
@@ -17,4 +18,4 @@ if "$kubectl" get crd passports.agentpassport.dev >/dev/null 2>&1; then
       done
   fi
 fi
-render config/default | "$kubectl" delete --ignore-not-found -f -
+render config/default | "$kubectl" delete --ignore-not-found --timeout=2m -f -

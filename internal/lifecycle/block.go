@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"agentpassport.dev/operator/api/v1alpha1"
 )
@@ -39,7 +38,7 @@ func blockFor(passport *v1alpha1.Passport, finding, message string) v1alpha1.Age
 	return v1alpha1.AgentBlock{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: passport.Namespace,
-			Name:      fmt.Sprintf("%s-%s", agent, digest(passport.UID, finding)),
+			Name:      blockName(passport, finding),
 		},
 		Spec: v1alpha1.AgentBlockSpec{
 			AgentRef: &v1alpha1.AgentReference{Name: agent},
@@ -49,7 +48,7 @@ func blockFor(passport *v1alpha1.Passport, finding, message string) v1alpha1.Age
 	}
 }
 
-func digest(uid types.UID, finding string) string {
-	sum := sha256.Sum256([]byte(string(uid) + "/" + finding))
-	return hex.EncodeToString(sum[:5])
+func blockName(passport *v1alpha1.Passport, finding string) string {
+	sum := sha256.Sum256([]byte(string(passport.UID) + "/" + finding))
+	return fmt.Sprintf("%s-%s", passport.Spec.AgentRef.Name, hex.EncodeToString(sum[:5]))
 }

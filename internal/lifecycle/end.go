@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"agentpassport.dev/operator/api/v1alpha1"
@@ -33,7 +34,7 @@ func revoked(s Situation) *ending {
 	if deleted := passport.DeletionTimestamp; deleted != nil {
 		consider(deleted.Time, v1alpha1.ReasonPassportDeleted, "the Passport was deleted")
 	}
-	if active := Blocking(s.Blocks, passport.Spec.AgentRef.Name); len(active) > 0 {
+	if active := slices.DeleteFunc(Blocking(s.Blocks, passport.Spec.AgentRef.Name), aheadOf(passport)); len(active) > 0 {
 		consider(active[0].CreationTimestamp.Time, v1alpha1.ReasonAgentBlocked, "AgentBlock %s: %s", active[0].Name, active[0].Spec.Reason)
 	}
 	if revocation := passport.Spec.Revocation; revocation != nil {
@@ -46,6 +47,19 @@ func revoked(s Situation) *ending {
 		consider(s.Now, v1alpha1.ReasonAgentSuspended, "agent %s is suspended", agent.Name)
 	}
 	return first
+}
+
+// aheadOf picks out a block that a finding on this very passport made, and that a crash left without
+// the finding: the finding comes first, and is found again.
+func aheadOf(passport *v1alpha1.Passport) func(v1alpha1.AgentBlock) bool {
+	return func(block v1alpha1.AgentBlock) bool {
+		if block.Spec.Cause == nil || block.Spec.Cause.UID != passport.UID {
+			return false
+		}
+		return !slices.ContainsFunc(passport.Status.Signals, func(signal v1alpha1.Signal) bool {
+			return blockName(passport, signal.Type) == block.Name
+		})
+	}
 }
 
 func signedBy(actor *v1alpha1.Actor) string {

@@ -53,6 +53,8 @@ func startControlPlane(assets, state string) (*controlPlane, error) {
 	apiServer.Path = filepath.Join(assets, "kube-apiserver")
 	apiServer.CertDir = certificates
 	apiServer.Out, apiServer.Err = apiServerLog, apiServerLog
+	// Somebody's `kubectl get -w` is told to end, instead of being waited for.
+	apiServer.Configure().Set("shutdown-watch-termination-grace-period", "2s")
 
 	c.admin, err = c.env.Start()
 	if err != nil {

@@ -55,19 +55,19 @@ type closer struct {
 
 // Run starts everything, plays a mission up to the agent's silence, tells what to type next, and
 // stays up until ctx is over. Then it ends all that it started.
-func (s *Session) Run(ctx context.Context) (err error) {
+func (s *Session) Run(ctx context.Context) error {
 	s.state = filepath.Join(s.Root, ".playground")
 	if err := os.MkdirAll(s.state, 0o700); err != nil {
 		return err
 	}
-	defer func() {
-		err = errors.Join(err, s.close())
-		// To be told to stop is how a playground ends well.
-		if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
-			err = nil
-		}
-	}()
+	err := s.stayUp(ctx)
+	if ctx.Err() != nil {
+		err = nil // to be told to stop is how a playground ends well
+	}
+	return errors.Join(err, s.close())
+}
 
+func (s *Session) stayUp(ctx context.Context) error {
 	if err := s.start(ctx); err != nil {
 		return err
 	}

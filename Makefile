@@ -1,0 +1,135 @@
+# The Agent Passport Operator. `make` alone prints what there is to do.
+
+IMG        ?= agent-passport-operator:dev
+PLATFORMS  ?= linux/$(shell go env GOARCH)
+CLUSTER    ?=
+KUBECTL    ?= $(shell command -v kubectl 2>/dev/null || ls bin/controlplane/*/kubectl 2>/dev/null | tail -n 1)
+
+# The build tools live in a module of their own; Go builds and caches them on first use.
+TOOL       := go tool -modfile=hack/tools/go.mod
+PLAYGROUND := go run ./hack/playground
+
+# The race detector needs a C compiler.
+RACE       := $(if $(shell command -v cc 2>/dev/null),-race)
+PACKAGES   ?= ./...
+TESTFLAGS  ?=
+
+.PHONY: help
+help: ## Print this list.
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Try it
+
+.PHONY: run
+run: bin/playground ## A local API server with the operator and a living mission. CLUSTER=current: your own cluster.
+	@bin/playground run $(if $(CLUSTER),--cluster=$(CLUSTER))
+
+.PHONY: demo
+demo: bin/playground ## Play one mission to its end (about two minutes), check every step, exit 0 if all is well.
+	@bin/playground demo
+
+##@ Work on it
+
+.PHONY: build
+build: bin/manager ## Build the manager into bin/.
+
+.PHONY: test
+test: bin/manager ## Every test: unit, real API server, end to end. PACKAGES and TESTFLAGS narrow it.
+	@echo "make test: race detector $(if $(RACE),on,off (no C compiler found))"
+	@assets="$$($(PLAYGROUND) assets)" && export KUBEBUILDER_ASSETS="$$assets" && \
+	  CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -shuffle=on -timeout=20m $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: bench
+bench: bin/manager ## Measure: the operator's issue rate against the ceiling of the API server.
+	@assets="$$($(PLAYGROUND) assets)" && export KUBEBUILDER_ASSETS="$$assets" && \
+	  go test -run='^$$' -bench=. -benchtime=1x -timeout=30m $(TESTFLAGS) ./test/bench/...
+
+.PHONY: lint
+lint: ## Lint the code, and the API types against the Kubernetes API conventions.
+	$(TOOL) golangci-lint-kube-api-linter run
+	$(TOOL) golangci-lint-kube-api-linter run --config=.golangci-kal.yml ./api/...
+
+.PHONY: fmt
+fmt: ## Format the code as lint wants it.
+	$(TOOL) golangci-lint-kube-api-linter fmt
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities in what the operator calls.
+	$(TOOL) govulncheck ./...
+
+.PHONY: generate
+generate: ## Regenerate the code that follows from the API types.
+	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: manifests
+manifests: ## Regenerate the CRDs and the manager's role.
+	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
+	$(TOOL) controller-gen rbac:roleName=agent-passport-manager paths=./internal/controller/... paths=./cmd/... \
+	  output:rbac:dir=config/rbac
+
+.PHONY: docs
+docs: ## Regenerate docs/api-reference.md.
+	@mkdir -p docs
+	$(TOOL) crd-ref-docs --source-path=api --config=hack/crd-ref-docs.yaml --renderer=markdown \
+	  --output-path=docs/api-reference.md
+
+.PHONY: verify
+verify: ## Fail if generated files, formatting or go.mod are not up to date.
+	@hack/verify.sh
+
+.PHONY: clean
+clean: ## Remove what was built, and the playground's state.
+	rm -rf bin dist .playground
+
+##@ Put it on a cluster
+
+.PHONY: image
+image: ## Build the image IMG from static binaries, for PLATFORMS; with buildah, podman or docker.
+	@hack/image.sh "$(IMG)" "$(PLATFORMS)"
+
+.PHONY: build-installer
+build-installer: dist/overlay/kustomization.yaml ## Write dist/install.yaml: all that `kubectl apply` needs.
+	$(TOOL) kustomize build dist/overlay --output=dist/install.yaml
+
+.PHONY: install
+install: need-kubectl ## Install the CRDs into the current cluster.
+	$(TOOL) kustomize build config/crd | $(KUBECTL) apply --server-side -f -
+
+.PHONY: uninstall
+uninstall: need-kubectl ## Remove the CRDs, and with them every passport, from the current cluster.
+	$(TOOL) kustomize build config/crd | $(KUBECTL) delete --ignore-not-found -f -
+
+.PHONY: deploy
+deploy: need-kubectl build-installer ## Install everything, with the image IMG, into the current cluster.
+	$(KUBECTL) apply --server-side -f dist/install.yaml
+
+.PHONY: undeploy
+undeploy: need-kubectl ## Remove everything from the current cluster; passports first, while the operator can end them.
+	@hack/undeploy.sh "$(KUBECTL)"
+
+.PHONY: need-kubectl
+need-kubectl:
+	@test -n "$(KUBECTL)" || { echo "kubectl is missing: install it, or build it with '$(PLAYGROUND) assets'" >&2; exit 1; }
+
+# The overlay names the image without an edit to any file under version control.
+.PHONY: dist/overlay/kustomization.yaml
+dist/overlay/kustomization.yaml:
+	@mkdir -p dist/overlay
+	@img='$(IMG)'; \
+	case "$${img##*/}" in \
+	  *@*) ref="newName: $${img%@*}, digest: $${img##*@}" ;; \
+	  *:*) ref="newName: $${img%:*}, newTag: \"$${img##*:}\"" ;; \
+	  *)   ref="newName: $$img, newTag: latest" ;; \
+	esac; \
+	printf '%s\n' 'apiVersion: kustomize.config.k8s.io/v1beta1' 'kind: Kustomization' \
+	  'resources: [../../config/default]' \
+	  "images: [{name: agent-passport-operator, $$ref}]" > $@
+
+# What Go builds, Go knows how to keep up to date.
+.PHONY: bin/manager bin/playground
+bin/manager:
+	@CGO_ENABLED=0 go build -trimpath -o $@ ./cmd/manager
+bin/playground:
+	@go build -o $@ ./hack/playground

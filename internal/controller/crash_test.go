@@ -1,0 +1,237 @@
+package controller_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/token"
+)
+
+// errCrash is what a write gives whose answer the operator does not live to see.
+var errCrash = errors.New("the operator crashed")
+
+// crash ends the operator at one write: before it lands, or after. Nothing is written from then on
+// until restart.
+type crash struct {
+	at    int
+	after bool
+	dead  bool
+}
+
+func (c *crash) fault(number int, land func() error) error {
+	if c.dead {
+		return errCrash
+	}
+	if number != c.at {
+		return land()
+	}
+	c.dead = true
+	if c.after {
+		if err := land(); err != nil {
+			return err
+		}
+	}
+	return errCrash
+}
+
+// scenario is something that happens, once what came before it is settled.
+type scenario struct {
+	name   string
+	before func(*world)
+	event  func(*world)
+}
+
+var scenarios = []scenario{
+	{"an issue", registered, func(w *world) { w.passport() }},
+	{"a rejection", registered, func(w *world) { w.passport(func(p *v1alpha1.Passport) { p.Spec.Intent = nil }) }},
+	{"checkpoints that extend and are trimmed", issued, func(w *world) {
+		for i := range 5 {
+			w.checkpoint(fmt.Sprintf("report-%d", i))
+		}
+	}},
+	{"a refused checkpoint", issued, func(w *world) {
+		w.checkpoint("foreign", func(c *v1alpha1.Checkpoint) { c.Spec.AgentRef.Name = "other" })
+	}},
+	{"silence", issued, func(w *world) { w.clock.Step(time.Hour) }},
+	{"a checkpoint, then silence", issued, func(w *world) {
+		w.checkpoint("last")
+		w.clock.Step(time.Hour)
+	}},
+	{"a revocation", issued, func(w *world) { w.revoke() }},
+	{"a block", issued, func(w *world) { w.block("stop") }},
+	{"a signal that revokes and blocks", issued, func(w *world) {
+		w.checkpoint("odd", func(c *v1alpha1.Checkpoint) { c.Spec.ServicesUsed = []v1alpha1.ServiceName{"stripe"} })
+	}},
+	{"a signal that blocks a Logged mission's agent", func(w *world) {
+		w.agent(in(v1alpha1.ModeLogged), func(a *v1alpha1.AgentPassport) { a.Spec.Accountability.OnWarning = v1alpha1.EscalateBlock })
+		w.passport()
+	}, func(w *world) {
+		w.checkpoint("odd", func(c *v1alpha1.Checkpoint) { c.Spec.ServicesUsed = []v1alpha1.ServiceName{"stripe"} })
+	}},
+	{"a deletion", issued, func(w *world) {
+		w.checkpoint("last")
+		Expect(w.admin.Delete(w.ctx, w.mission())).To(Succeed())
+	}},
+	{"a deletion before the issue", registered, func(w *world) {
+		Expect(w.admin.Delete(w.ctx, w.passport())).To(Succeed())
+	}},
+	{"a clean-up after the end", issued, func(w *world) {
+		w.checkpoint("last")
+		w.clock.Step(48 * time.Hour)
+	}},
+}
+
+func registered(w *world) { w.agent() }
+
+func issued(w *world) {
+	w.agent()
+	w.passport()
+}
+
+// play takes a world through a scenario. Where the operator crashes on the way, it comes back, and
+// goes on. It gives the number of writes that the event brought.
+func (s scenario) play(w *world, c *crash) int {
+	GinkgoHelper()
+	s.before(w)
+	w.settle()
+	w.attempts, w.fault = 0, c.fault
+	s.event(w)
+	err := w.settleUntil(40)
+	if c.dead {
+		w.restart()
+		c.dead, c.at = false, 0
+		err = w.settleUntil(40)
+	}
+	Expect(err).NotTo(HaveOccurred())
+	w.fault = nil
+	return w.attempts
+}
+
+// endState is all of a world that must be the same whatever happened on the way.
+type endState struct {
+	Phase       v1alpha1.Phase
+	Reason      v1alpha1.Reason
+	Leash       time.Duration
+	Checkpoints int32
+	Actions     int64
+	Signals     []string
+	Reports     []string
+	Blocks      []string
+	HasSecret   bool
+}
+
+func (w *world) endState() endState {
+	GinkgoHelper()
+	var end endState
+	mission := &v1alpha1.Passport{}
+	switch err := w.get("mission", mission); {
+	case apierrors.IsNotFound(err):
+		end.Phase = "Gone"
+	default:
+		Expect(err).NotTo(HaveOccurred())
+		status := mission.Status
+		end.Phase, end.Reason, end.Actions = status.Phase, ready(status.Conditions), status.Actions
+		if status.Checkpoints != nil {
+			end.Checkpoints = *status.Checkpoints
+		}
+		if status.IssueTime != nil {
+			Expect(status.JTI).To(Equal(token.JTI(string(mission.UID))))
+			last := status.IssueTime
+			if status.LastCheckpointTime != nil && status.Issued.Mode == v1alpha1.ModeEnforced {
+				last = status.LastCheckpointTime
+			}
+			end.Leash = status.ExpirationTime.Sub(last.Time)
+		}
+		for _, signal := range status.Signals {
+			end.Signals = append(end.Signals, fmt.Sprintf("%s %s %d", signal.Type, signal.Severity, signal.Count))
+		}
+		if status.Phase == v1alpha1.PhaseActive {
+			Expect(w.claims().ID).To(Equal(status.JTI))
+			Expect(w.claims().Expiry).To(Equal(status.ExpirationTime.Unix()))
+		}
+	}
+	end.HasSecret = !w.secretGone()
+	reports := &v1alpha1.CheckpointList{}
+	Expect(w.admin.List(w.ctx, reports, inNamespace(w))).To(Succeed())
+	for i := range reports.Items {
+		end.Reports = append(end.Reports, string(ready(reports.Items[i].Status.Conditions)))
+	}
+	sort.Strings(end.Reports)
+	blocks := &v1alpha1.AgentBlockList{}
+	Expect(w.admin.List(w.ctx, blocks, inNamespace(w))).To(Succeed())
+	for i := range blocks.Items {
+		end.Blocks = append(end.Blocks, string(ready(blocks.Items[i].Status.Conditions)))
+	}
+	return end
+}
+
+// watchTokens records every token that reaches the mission's Secret, and holds them to one claim set
+// for one expiry.
+func (w *world) watchTokens() (check func()) {
+	GinkgoHelper()
+	watcher, err := server.Watch(w.ctx, &corev1.SecretList{}, w.namespace)
+	Expect(err).NotTo(HaveOccurred())
+	return func() {
+		GinkgoHelper()
+		defer watcher.Stop()
+		ring, _ := w.keys.Ring()
+		seen := map[int64]*token.Claims{}
+		// The Secret made now is the last that the watch brings: all before it were seen.
+		fence := &corev1.Secret{}
+		fence.Namespace, fence.Name = w.namespace, "fence"
+		Expect(w.admin.Create(w.ctx, fence)).To(Succeed())
+		for event := range watcher.ResultChan() {
+			secret, ok := event.Object.(*corev1.Secret)
+			Expect(ok).To(BeTrue())
+			if secret.Name == fence.Name {
+				return
+			}
+			claims, err := token.VerifySignature(string(secret.Data[v1alpha1.SecretKeyToken]), ring)
+			Expect(err).NotTo(HaveOccurred())
+			if before, again := seen[claims.Expiry]; again {
+				Expect(claims).To(Equal(before), "two claim sets for one expiry")
+			}
+			seen[claims.Expiry] = claims
+		}
+		Fail("the watch ended early")
+	}
+}
+
+// The sweep of models of failure: count the writes of each scenario, then crash at each of them,
+// before and after it lands, drop all memory, and go on. The end is the same, with one jti and one
+// set of claims.
+var _ = Describe("A crash", func() {
+	for _, s := range scenarios {
+		It("at any write of "+s.name+" changes nothing about its end", func(ctx context.Context) {
+			w := newWorld(ctx)
+			attempts := s.play(w, &crash{})
+			want := w.endState()
+			Expect(attempts).To(BeNumerically(">", 0))
+			for at := 1; at <= attempts; at++ {
+				for _, after := range []bool{false, true} {
+					By(fmt.Sprintf("crashing at write %d of %d, after=%v", at, attempts, after))
+					w := newWorld(ctx)
+					check := w.watchTokens()
+					s.play(w, &crash{at: at, after: after})
+					Expect(w.endState()).To(Equal(want))
+					check()
+					w.clock.Step(10 * time.Second)
+					w.settle()
+					w.wrote()
+					w.restart()
+					w.settle()
+					Expect(w.wrote()).To(BeEmpty(), "quiet means no writes")
+				}
+			}
+		})
+	}
+})

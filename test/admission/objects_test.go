@@ -1,0 +1,93 @@
+package admission
+
+import (
+	"context"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/test/apiserver"
+)
+
+// by is a name that an object gives itself.
+func by(username string) *v1alpha1.Actor { return &v1alpha1.Actor{Username: username} }
+
+// byVia is a name that an object gives itself, with the writer that vouches for it.
+func byVia(username, via string) *v1alpha1.Actor {
+	return &v1alpha1.Actor{Username: username, Via: via}
+}
+
+func (p place) meta() metav1.ObjectMeta {
+	return metav1.ObjectMeta{GenerateName: "test-", Namespace: p.namespace}
+}
+
+func (p place) agentPassport() *v1alpha1.AgentPassport {
+	return &v1alpha1.AgentPassport{ObjectMeta: p.meta(), Spec: v1alpha1.AgentPassportSpec{
+		Grants: []v1alpha1.ServiceGrant{{Service: "tickets"}},
+	}}
+}
+
+func (p place) passport(agent string) *v1alpha1.Passport {
+	return &v1alpha1.Passport{ObjectMeta: p.meta(), Spec: v1alpha1.PassportSpec{
+		AgentRef: v1alpha1.AgentReference{Name: agent},
+		Intent:   &v1alpha1.Intent{Summary: "answer tickets", Services: []v1alpha1.ServiceName{"tickets"}},
+	}}
+}
+
+func (p place) checkpoint(agent string) *v1alpha1.Checkpoint {
+	return &v1alpha1.Checkpoint{ObjectMeta: p.meta(), Spec: v1alpha1.CheckpointSpec{
+		AgentRef:    v1alpha1.AgentReference{Name: agent},
+		PassportRef: v1alpha1.PassportReference{Name: "mission"},
+	}}
+}
+
+func (p place) block(agent string) *v1alpha1.AgentBlock {
+	return &v1alpha1.AgentBlock{ObjectMeta: p.meta(), Spec: v1alpha1.AgentBlockSpec{
+		AgentRef: &v1alpha1.AgentReference{Name: agent}, Reason: "it wrote where it should not",
+	}}
+}
+
+// created creates an object as a user who may.
+func created[T client.Object](ctx context.Context, username string, object T) T {
+	GinkgoHelper()
+	Expect(as(username).Create(ctx, object)).To(Succeed())
+	return object
+}
+
+// active is a Passport of agent a that the manager has issued.
+func (p place) active(ctx context.Context) *v1alpha1.Passport {
+	GinkgoHelper()
+	passport := created(ctx, p.agentA, p.passport("a"))
+	passport.Status.Phase = v1alpha1.PhaseActive
+	Expect(as(apiserver.Manager).Status().Update(ctx, passport)).To(Succeed())
+	return passport
+}
+
+// fresh reads an object again.
+func fresh[T client.Object](ctx context.Context, object T) T {
+	GinkgoHelper()
+	Expect(server.Admin().Get(ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
+	return object
+}
+
+// owner makes an object own another.
+func owner(configMap *corev1.ConfigMap) []metav1.OwnerReference {
+	return []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: configMap.Name, UID: configMap.UID}}
+}
+
+// configMap is an object to own others with.
+func (p place) configMap(ctx context.Context) *corev1.ConfigMap {
+	GinkgoHelper()
+	object := &corev1.ConfigMap{ObjectMeta: p.meta()}
+	Expect(server.Admin().Create(ctx, object)).To(Succeed())
+	return object
+}
+
+// merge is a JSON merge patch.
+func merge(patch string) client.Patch {
+	return client.RawPatch("application/merge-patch+json", []byte(patch))
+}

@@ -1,0 +1,89 @@
+package admission
+
+import (
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"agentpassport.dev/operator/test/apiserver"
+)
+
+var _ = Describe("The roles", func() {
+	var p place
+	BeforeEach(func(ctx SpecContext) { p = newPlace(ctx) })
+
+	DescribeTable("give no more than they say", func(ctx SpecContext, username func() string, verb, resource string) {
+		Expect(may(ctx, username(), p.namespace, verb, resource, "")).To(BeFalse())
+	},
+		Entry("an agent uses no agent but its own", func() string { return p.agentA }, "use", "agentpassports"),
+		Entry("an agent revokes nothing", func() string { return p.agentA }, "revoke", "passports"),
+		Entry("an agent changes no Passport", func() string { return p.agentA }, "patch", "passports"),
+		Entry("an agent lifts no block", func() string { return p.agentA }, "update", "agentblocks"),
+		Entry("an agent registers none", func() string { return p.agentA }, "create", "agentpassports"),
+		Entry("a responder acts as no agent", func() string { return responder }, "use", "agentpassports"),
+		Entry("a responder deletes no block", func() string { return responder }, "delete", "agentblocks"),
+		Entry("a responder reviews nothing", func() string { return responder }, "review", "checkouts"),
+		Entry("a reviewer does not review their own", func() string { return reviewer }, "review-own", "checkouts"),
+		Entry("an admin does not review their own", func() string { return namespaceAdmin }, "review-own", "checkouts"),
+		Entry("an admin signs for nobody else", func() string { return namespaceAdmin }, "attest", "passports"),
+		Entry("an admin writes no status", func() string { return namespaceAdmin }, "update", "passports/status"),
+	)
+
+	It("let an admin of a namespace hand out use, and not attest", func(ctx SpecContext) {
+		p.adminOfNamespace(ctx)
+		role := func(verb, resource string) *rbacv1.Role {
+			return &rbacv1.Role{ObjectMeta: p.meta(), Rules: []rbacv1.PolicyRule{
+				{APIGroups: []string{group}, Resources: []string{resource}, Verbs: []string{verb}},
+			}}
+		}
+		Expect(as(namespaceAdmin).Create(ctx, role("use", "agentpassports"))).To(Succeed())
+		Expect(as(namespaceAdmin).Create(ctx, role("revoke", "passports"))).To(Succeed())
+		Expect(as(namespaceAdmin).Create(ctx, role("review", "checkouts"))).To(Succeed())
+		Expect(as(namespaceAdmin).Create(ctx, role("attest", "passports"))).To(Satisfy(apierrors.IsForbidden))
+		Expect(as(namespaceAdmin).Create(ctx, role("review-own", "checkouts"))).To(Satisfy(apierrors.IsForbidden))
+		Expect(as(namespaceAdmin).Create(ctx, role("update", "passports/status"))).To(Satisfy(apierrors.IsForbidden))
+	})
+
+	It("let an admin of a namespace consent to token Secrets", func(ctx SpecContext) {
+		p.adminOfNamespace(ctx)
+		Expect(mayIn(ctx, "", apiserver.Manager, p.namespace, "create", "secrets", "")).To(BeFalse())
+		out, err := server.Kubectl(ctx, namespaceAdmin, "", "create", "rolebinding", "agent-passport-secrets",
+			"-n", p.namespace, "--clusterrole=agent-passport-secrets",
+			"--serviceaccount=agent-passport-system:agent-passport-manager")
+		Expect(err).NotTo(HaveOccurred(), out)
+		Eventually(ctx, mayIn).WithArguments("", apiserver.Manager, p.namespace, "create", "secrets", "").Should(BeTrue())
+	})
+
+	DescribeTable("open the operator's namespace no further than by name", func(ctx SpecContext,
+		username, verb, resource, name string, allowed bool,
+	) {
+		Expect(mayIn(ctx, "", username, "agent-passport-system", verb, resource, name)).To(Equal(allowed))
+	},
+		Entry("the manager reads its keys", apiserver.Manager, "get", "secrets", "agent-passport-signing-keys", true),
+		Entry("the manager watches its keys", apiserver.Manager, "watch", "secrets", "agent-passport-signing-keys", true),
+		Entry("the manager reads no other Secret", apiserver.Manager, "get", "secrets", "other", false),
+		Entry("the manager lists no Secrets", apiserver.Manager, "list", "secrets", "", false),
+		Entry("the manager deletes no keys", apiserver.Manager, "delete", "secrets", "agent-passport-signing-keys", false),
+		Entry("the manager writes the JWKS", apiserver.Manager, "update", "configmaps", "agent-passport-jwks", true),
+		Entry("every ServiceAccount reads the JWKS", gateway, "get", "configmaps", "agent-passport-jwks", true),
+		Entry("no ServiceAccount writes the JWKS", gateway, "update", "configmaps", "agent-passport-jwks", false),
+		Entry("no ServiceAccount reads the keys", gateway, "get", "secrets", "agent-passport-signing-keys", false),
+	)
+})
+
+// adminOfNamespace gives the namespace's admin what the built-in ClusterRole admin is put together of.
+func (p place) adminOfNamespace(ctx SpecContext) {
+	GinkgoHelper()
+	for _, part := range []string{"admin", "edit", "view"} {
+		Expect(server.Admin().Create(ctx, &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{GenerateName: "binding-", Namespace: p.namespace},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:aggregate-to-" + part},
+			Subjects:   []rbacv1.Subject{user(namespaceAdmin)},
+		})).To(Succeed())
+	}
+	Eventually(ctx, func() (bool, error) {
+		return mayIn(ctx, rbacv1.GroupName, namespaceAdmin, p.namespace, "create", "roles", "")
+	}).Should(BeTrue())
+}

@@ -1,0 +1,97 @@
+// Package bench measures how fast the operator issues passports, against the ceiling of the API server
+// that it runs on: a plain client that makes the same three writes for each passport. Both are measured
+// in turns in one run, on API servers with the same CRDs and policies.
+//
+//	make bench
+//	go test -run='^$' -bench=. -benchtime=1x ./test/bench -args -passports=1000 -rounds=3 -workers=64
+package bench
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+var (
+	passports = flag.Int("passports", 1000, "how many passports a round issues")
+	rounds    = flag.Int("rounds", 3, "how often each measurement is made; the best counts")
+	workers   = flag.Int("workers", 64, "the manager's --passport-workers")
+	calmRate  = flag.Int("calm-rate", 20, "passports a second in the round that measures latency without a queue")
+)
+
+// atOnce is how many passports the clients work on at once.
+var atOnce = []int{32, 64, 128}
+
+// BenchmarkIssue reports the operator's issue rate, the ceiling, and their ratio.
+func BenchmarkIssue(b *testing.B) {
+	logf.SetLogger(logr.Discard())
+	ctx, cancel := context.WithTimeout(b.Context(), 25*time.Minute)
+	defer cancel()
+	operated, plain := newOperated(ctx, b), newPlain(ctx, b)
+	operated.round(ctx, b, 100, spread(100, 16)) // connections, caches, and the API server's own warm-up
+	plain.template = operated.example(ctx, b)
+	plain.round(ctx, b, 100, spread(100, 16))
+
+	for b.Loop() {
+		var ceiling, operator measurement
+		for round := range *rounds {
+			for _, n := range atOnce {
+				here := plain.round(ctx, b, *passports, spread(*passports, n))
+				say("round %d, %3d at once: plain client  %s", round+1, n, here)
+				ceiling = ceiling.better(here)
+				here = operated.round(ctx, b, *passports, spread(*passports, n))
+				say("round %d, %3d at once: operator      %s", round+1, n, here)
+				operator = operator.better(here)
+			}
+		}
+		requests := operated.requests(ctx, b, func() { operated.round(ctx, b, *passports, spread(*passports, 64)) })
+		calm := operated.round(ctx, b, 10**calmRate, paced(10**calmRate, *calmRate))
+		ratio := operator.rate / ceiling.rate
+
+		say("\nceiling   %s", ceiling)
+		say("operator  %s  (--passport-workers=%d)", operator, *workers)
+		say("ratio     %.2f", ratio)
+		say("calm      %s", calm)
+		say("\nrequests for each passport, by the API server's metrics:\n%s", requests.table(*passports))
+		b.ReportMetric(ceiling.rate, "ceiling/s")
+		b.ReportMetric(operator.rate, "issued/s")
+		b.ReportMetric(ratio, "ratio")
+		b.ReportMetric(float64(calm.p50.Milliseconds()), "p50-ms")
+		b.ReportMetric(float64(calm.p99.Milliseconds()), "p99-ms")
+		if writes := requests.each(*passports); writes["POST secrets"] > 1.001 || writes["PUT passports/status"] > 1.001 {
+			b.Errorf("more than two writes of the operator's for a passport: %v", writes)
+		}
+	}
+}
+
+// measurement is what one round found.
+type measurement struct {
+	// rate is passports a second, from the first request until the last passport was Active.
+	rate float64
+	// p50 and p99 are from a Passport's creation, asked for, until a watch said that it is Active.
+	p50, p99 time.Duration
+}
+
+func (m measurement) better(other measurement) measurement {
+	if other.rate > m.rate {
+		return other
+	}
+	return m
+}
+
+// String implements fmt.Stringer.
+func (m measurement) String() string {
+	return fmt.Sprintf("%4.0f passports/s; creation to Active: p50 %4d ms, p99 %4d ms",
+		m.rate, m.p50.Milliseconds(), m.p99.Milliseconds())
+}
+
+func say(format string, args ...any) {
+	_, _ = fmt.Fprintln(os.Stdout, strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
+}

@@ -1,0 +1,55 @@
+package e2e
+
+import (
+	"context"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+var _ = Describe("Two managers", func() {
+	const (
+		leading  = `(?m)^leader_election_master_status\{name="agent-passport-manager"\} 1$`
+		waiting  = `(?m)^leader_election_master_status\{name="agent-passport-manager"\} 0$`
+		hasActed = `(?m)^agentpassport_passports_issued_total\{`
+	)
+
+	It("take turns: one acts, the other serves the same keys and takes over at once", func(ctx SpecContext) {
+		p := newPlace(ctx, Default, calm)
+		scrape := p.scraper()
+		first, second := calm.addresses, freeAddresses()
+		standby, err := calm.startAt(second)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { standby.Kill() })
+		Expect(standby.Ready(ctx)).To(Succeed())
+
+		p.issue()
+		Expect(scrape(ctx, first)).To(And(MatchRegexp(leading), MatchRegexp(hasActed)))
+		Expect(scrape(ctx, second)).To(And(MatchRegexp(waiting), Not(MatchRegexp(hasActed))))
+		_, served, err := get(ctx, "http://"+first.Issuer+"/.well-known/jwks.json", "")
+		Expect(err).NotTo(HaveOccurred())
+		_, alsoServed, err := get(ctx, "http://"+second.Issuer+"/.well-known/jwks.json", "")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(alsoServed).To(Equal(served))
+
+		// Far less than the 15 s after which the lease of a manager that is killed runs out.
+		const atOnce = 8 * time.Second
+		stopping, cancel := context.WithTimeout(ctx, atOnce)
+		defer cancel()
+		Expect(calm.manager.Stop(stopping)).To(Succeed(), "the exit code")
+		stopped := time.Now()
+		Eventually(ctx, scrape).WithArguments(ctx, second).WithTimeout(atOnce).Should(MatchRegexp(leading))
+		AddReportEntry("took over after", time.Since(stopped).Round(10*time.Millisecond).String())
+
+		q := newPlace(ctx, Default, calm)
+		q.issue()
+		Expect(scrape(ctx, second)).To(MatchRegexp(hasActed))
+
+		Expect(calm.start()).To(Succeed())
+		Expect(calm.manager.Ready(ctx)).To(Succeed())
+		Expect(scrape(ctx, first)).To(MatchRegexp(waiting))
+		Expect(standby.Stop(ctx)).To(Succeed())
+		Eventually(ctx, scrape).WithArguments(ctx, first).WithTimeout(atOnce).Should(MatchRegexp(leading))
+	})
+})
