@@ -134,7 +134,6 @@ func TestWritesBeyondSandbox(t *testing.T) {
 		"None.":                                    true,
 		"none outside the session":                 true,
 		"No local files":                           true,
-		"No.":                                      true,
 
 		"":                                       false,
 		"session":                                false,

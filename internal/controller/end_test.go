@@ -360,3 +360,15 @@ var _ = Describe("Signals", func() {
 		Expect(w.mission().Status.Signals).To(BeEmpty())
 	})
 })
+
+var _ = Describe("A namespace that takes its consent back", func() {
+	It("is told what to do about the Secret of a passport that ended", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.live(0)
+		w.withdrawConsent()
+		w.revoke()
+		w.settle()
+		Expect(w.mission().Status.Phase).To(Equal(v1alpha1.PhaseRevoked))
+		Expect(w.events()).To(ContainElement(ContainSubstring("SecretNotRemoved")))
+	})
+})

@@ -109,9 +109,9 @@ func (r *PassportReconciler) deliver(
 	})
 }
 
-// keepToken keeps the Secret right, and hands a problem that a person has to mend to tell.
+// keepToken keeps the Secret right, and has a problem noted that a person has to mend.
 func (r *PassportReconciler) keepToken(
-	ctx context.Context, passport *v1alpha1.Passport, ring token.Ring, tell func(*deliveryProblem) error,
+	ctx context.Context, passport *v1alpha1.Passport, ring token.Ring, noted func(*deliveryProblem) error,
 ) (bool, error) {
 	err := r.secrets.keep(ctx, passport, ring)
 	problem := asProblem(err)
@@ -121,7 +121,7 @@ func (r *PassportReconciler) keepToken(
 	if problem != nil {
 		deliveryProblems.WithLabelValues(string(problem.reason)).Inc()
 	}
-	return problem == nil, tell(problem)
+	return problem == nil, noted(problem)
 }
 
 // mark writes on checkpoints what became of them.

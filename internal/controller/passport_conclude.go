@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -69,24 +70,27 @@ func (r *PassportReconciler) abandon(ctx context.Context, passport *v1alpha1.Pas
 	return ctrl.Result{}, r.release(ctx, passport)
 }
 
-// removeSecret removes the token. Where that fails for good, a deletion is held for an hour at most,
-// and not at all in a namespace that goes away with its Secrets.
+// removeSecret removes the token. Where the namespace has taken its consent back it says what to do;
+// the Secret goes with its owner then. A deletion waits for an hour at most, and not at all in a
+// namespace that goes away with its Secrets.
 func (r *PassportReconciler) removeSecret(ctx context.Context, passport *v1alpha1.Passport) error {
 	err := r.secrets.remove(ctx, passport)
-	if err == nil {
+	switch deleted := passport.DeletionTimestamp; {
+	case err == nil:
 		return nil
-	}
-	if apierrors.IsForbidden(err) && passport.Status.Issued == nil {
-		// Never issued, and no consent: there is nothing to remove.
+	case apierrors.IsForbidden(err) && (passport.Status.Issued == nil || terminating(ctx, r.Live, passport.Namespace)):
+		// Nothing was ever written there, or all of it goes away.
 		return nil
-	}
-	if deleted := passport.DeletionTimestamp; deleted != nil && !r.Clock.Now().Before(deleted.Add(maxHold)) {
+	case deleted != nil && !r.Clock.Now().Before(deleted.Add(maxHold)):
 		return nil
-	}
-	if apierrors.IsForbidden(err) && terminating(ctx, r.Live, passport.Namespace) {
+	case apierrors.IsForbidden(err) && deleted == nil:
+		r.Recorder.Eventf(passport, nil, corev1.EventTypeWarning, "SecretNotRemoved", "RemoveSecret",
+			"namespace %s has taken back its consent, so Secret %s is still there: delete it by hand; its token is dead at its exp, and it goes with this Passport",
+			passport.Namespace, passport.Status.Issued.SecretName)
 		return nil
+	default:
+		return fmt.Errorf("the token Secret of %s is still there: %w", describe(passport), err)
 	}
-	return fmt.Errorf("the token Secret of %s is still there: %w", describe(passport), err)
 }
 
 // deleteCheckpoints deletes those of the checkpoints that were for this passport, not for an earlier

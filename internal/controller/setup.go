@@ -143,8 +143,8 @@ func setupPassports(mgr ctrl.Manager, o Options) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("passport").
 		For(&v1alpha1.Passport{}).
 		Watches(&v1alpha1.Checkpoint{}, &urgently{passportOfCheckpoint}, builder.WithPredicates(notDeleted)).
-		Watches(&v1alpha1.AgentPassport{}, handler.EnqueueRequestsFromMapFunc(r.passportsOfAgent)).
-		Watches(&v1alpha1.AgentBlock{}, handler.EnqueueRequestsFromMapFunc(r.passportsOfBlock)).
+		Watches(&v1alpha1.AgentPassport{}, handler.EnqueueRequestsFromMapFunc(r.passportsOfAgent), specChanged).
+		Watches(&v1alpha1.AgentBlock{}, handler.EnqueueRequestsFromMapFunc(r.passportsOfBlock), specChanged).
 		WatchesRawSource(source.Channel(secretChanges, &handler.EnqueueRequestForObject{})).
 		WatchesRawSource(source.Func(r.followKeys)).
 		WithOptions(o.controller(o.PassportWorkers)).
@@ -175,7 +175,7 @@ func setupCheckpoints(mgr ctrl.Manager, o Options) error {
 
 func setupAgentBlocks(mgr ctrl.Manager, o Options) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("agentblock").
-		For(&v1alpha1.AgentBlock{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.AgentBlock{}, specChanged).
 		WithOptions(o.controller(2)).
 		Complete(retryConflicts{&AgentBlockReconciler{Client: mgr.GetClient(), Clock: o.Clock}})
 }
@@ -183,8 +183,8 @@ func setupAgentBlocks(mgr ctrl.Manager, o Options) error {
 func setupAgentPassports(mgr ctrl.Manager, o Options) error {
 	r := &AgentPassportReconciler{Client: mgr.GetClient(), Clock: o.Clock, Recorder: mgr.GetEventRecorder("agent-passport-manager")}
 	return ctrl.NewControllerManagedBy(mgr).Named("agentpassport").
-		For(&v1alpha1.AgentPassport{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.AgentBlock{}, handler.EnqueueRequestsFromMapFunc(r.agentsOfBlock)).
+		For(&v1alpha1.AgentPassport{}, specChanged).
+		Watches(&v1alpha1.AgentBlock{}, handler.EnqueueRequestsFromMapFunc(r.agentsOfBlock), specChanged).
 		Watches(&v1alpha1.Passport{}, handler.EnqueueRequestsFromMapFunc(agentOfPassport), builder.WithPredicates(phaseChanged)).
 		WithOptions(o.controller(2)).
 		Complete(retryConflicts{r})
@@ -399,6 +399,10 @@ func (u *urgently) add(object client.Object, queue requestQueue) {
 
 // notDeleted passes everything on but deletions.
 var notDeleted = predicate.Funcs{DeleteFunc: func(event.DeleteEvent) bool { return false }}
+
+// specChanged passes on what changes a spec, and leaves out status: a sum on an agent is no news to
+// its passports.
+var specChanged = builder.WithPredicates(predicate.GenerationChangedPredicate{})
 
 // phaseChanged passes on what changes the number of live passports.
 var phaseChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {

@@ -3,6 +3,7 @@ package controller_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -19,6 +20,7 @@ func TestControllers(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx context.Context) {
+	SetDefaultEventuallyTimeout(20 * time.Second)
 	var err error
 	server, err = apiserver.Start(ctx, "../..", apiserver.AllPolicies)
 	Expect(err).NotTo(HaveOccurred())

@@ -165,10 +165,10 @@ func TestKeepMissingAndNames(t *testing.T) {
 		kept, missing  []v1alpha1.ServiceName
 		fromNoServices []v1alpha1.ServiceName
 	}{
-		"none":              {},
-		"all":               {names: list("wiki", "slack", "github"), kept: list("github", "slack", "wiki"), fromNoServices: list("wiki", "slack", "github")},
-		"some, and others":  {names: list("zulip", "slack", "Github"), kept: list("slack"), missing: list("zulip", "Github"), fromNoServices: list("zulip", "slack", "Github")},
-		"one twice":         {names: list("slack", "slack"), kept: list("slack"), fromNoServices: list("slack", "slack")},
+		"none":               {},
+		"all":                {names: list("wiki", "slack", "github"), kept: list("github", "slack", "wiki"), fromNoServices: list("wiki", "slack", "github")},
+		"some, and others":   {names: list("zulip", "slack", "Github"), kept: list("slack"), missing: list("zulip", "Github"), fromNoServices: list("zulip", "slack", "Github")},
+		"one twice":          {names: list("slack", "slack"), kept: list("slack"), fromNoServices: list("slack", "slack")},
 		"a prefix of a name": {names: list("git"), missing: list("git"), fromNoServices: list("git")},
 	} {
 		t.Run(name, func(t *testing.T) {
