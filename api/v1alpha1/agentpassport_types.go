@@ -37,8 +37,7 @@ type UndeclaredServices string
 
 // The ways to treat granted services that an intent leaves out.
 const (
-	// UndeclaredFlag issues the passport with every granted service; use of one that the intent
-	// leaves out is flagged.
+	// UndeclaredFlag issues the passport with every granted service, whatever the intent names.
 	UndeclaredFlag UndeclaredServices = "Flag"
 	// UndeclaredRefuse issues the passport with the intent's services alone: a service that the
 	// intent leaves out is refused as if it were not granted.

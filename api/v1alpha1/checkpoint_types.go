@@ -66,7 +66,8 @@ type CheckpointStatus struct {
 }
 
 // Checkpoint is an agent's progress report. An accepted one keeps an Enforced passport alive for
-// another interval. The operator keeps the last three of a passport and deletes the others.
+// another interval. The operator keeps the last three accepted and the last three rejected ones of a
+// passport and deletes the others.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

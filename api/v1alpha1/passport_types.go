@@ -17,6 +17,9 @@ const (
 	SecretKeyJWKS = "jwks.json"
 	// LabelPassportUID on a token Secret holds the UID of its Passport.
 	LabelPassportUID = "agentpassport.dev/passport-uid"
+	// LabelExcludeFromBackup on missions and their Secrets has Velero leave them out: a mission that
+	// is over does not come back to life from a backup.
+	LabelExcludeFromBackup = "velero.io/exclude-from-backup"
 	// AnnotationChangedBy on an AgentPassport names who changed its spec last.
 	AnnotationChangedBy = "agentpassport.dev/changed-by"
 )

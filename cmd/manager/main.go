@@ -59,7 +59,7 @@ func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	set.BoolVar(&f.leaderElect, "leader-elect", false, "Let one replica at a time run the controllers. Needed with more than one.")
 	set.StringVar(&f.namespace, "namespace", envOr("POD_NAMESPACE", "agent-passport-system"), "The operator's own namespace: its keys, JWKS and lease are there.")
 	set.StringVar(&f.serviceAccount, "service-account", "agent-passport-manager", "The operator's ServiceAccount in its namespace: whom namespaces consent to.")
-	set.StringVar(&f.issuer, "issuer", "https://agent-passport-issuer.agent-passport-system.svc", "The issuer of the tokens (iss), a URL. Changing it ends no live token, but verifiers have to know both.")
+	set.StringVar(&f.issuer, "issuer", "http://agent-passport-issuer.agent-passport-system.svc", "The issuer of the tokens (iss): the URL under which verifiers reach --issuer-bind-address, over https where TLS stands in front of it. Changing it ends no live token, but verifiers have to know both.")
 	set.StringVar(&f.trustDomain, "trust-domain", "cluster.local", "The trust domain of the subjects (sub), as in SPIFFE IDs.")
 	set.StringVar(&f.gatewayAudience, "gateway-audience", "agent-passport-gateway", "The gateway's audience, which every token is for.")
 	set.DurationVar(&f.rotation, "key-rotation-interval", 30*24*time.Hour, "How long a key signs; at least one hour.")

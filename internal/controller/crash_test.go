@@ -27,7 +27,7 @@ type crash struct {
 	dead  bool
 }
 
-func (c *crash) fault(number int, land func() error) error {
+func (c *crash) fault(number int, _ string, land func() error) error {
 	if c.dead {
 		return errCrash
 	}

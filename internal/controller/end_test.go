@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -60,7 +61,7 @@ var _ = Describe("The end of a passport", func() {
 		Expect(status.CheckpointBy).To(BeNil())
 		Expect(w.events()).To(ContainElements(
 			ContainSubstring("Warning CheckpointSilence warning: no checkpoint was made by"),
-			ContainSubstring("Warning CheckpointSilence no checkpoint was made by")))
+			ContainSubstring("Warning Expired CheckpointSilence: no checkpoint was made by")))
 	})
 
 	It("is a revocation, by whoever is named", func(ctx context.Context) {
@@ -69,7 +70,7 @@ var _ = Describe("The end of a passport", func() {
 		w.revoke()
 		w.settle()
 		w.ended(v1alpha1.PhaseRevoked, v1alpha1.ReasonRevokedByRequest)
-		Expect(w.events()).To(ContainElement(ContainSubstring("Warning RevokedByRequest wrong customer (by admin)")))
+		Expect(w.events()).To(ContainElement(ContainSubstring("Warning Revoked RevokedByRequest: wrong customer (by admin)")))
 	})
 
 	It("is a block of the agent, from the second it was made", func(ctx context.Context) {
@@ -232,11 +233,25 @@ var _ = Describe("A finished passport", func() {
 	It("is held for an hour at most where its Secret cannot be removed", func(ctx context.Context) {
 		w := newWorld(ctx)
 		w.live(0)
-		w.withdrawConsent()
+		w.fault = func(_ int, write string, land func() error) error {
+			if write == "delete Secret mission-token" {
+				return errors.New("some webhook refuses it")
+			}
+			return land()
+		}
 		Expect(w.admin.Delete(ctx, w.mission())).To(Succeed())
 		deleted := w.mission().DeletionTimestamp.Time
-		Expect(w.settleUntil(5)).To(MatchError(ContainSubstring("still there")))
+		Expect(w.settleUntil(5)).To(MatchError(ContainSubstring("some webhook refuses it")))
 		w.clock.SetTime(deleted.Add(time.Hour))
+		w.settle()
+		Expect(apierrors.IsNotFound(w.get("mission", &v1alpha1.Passport{}))).To(BeTrue())
+	})
+
+	It("is let go at once where consent was taken back: the Secret goes with its owner", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.live(0)
+		w.withdrawConsent()
+		Expect(w.admin.Delete(ctx, w.mission())).To(Succeed())
 		w.settle()
 		Expect(apierrors.IsNotFound(w.get("mission", &v1alpha1.Passport{}))).To(BeTrue())
 	})

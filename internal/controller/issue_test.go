@@ -206,7 +206,7 @@ var _ = Describe("A passport that is never issued", func() {
 			Expect(meta.FindStatusCondition(status.Conditions, "Ready").Message).To(ContainSubstring(message))
 			Expect(meta.IsStatusConditionTrue(status.Conditions, "Stalled")).To(BeTrue())
 			Expect(w.secretGone()).To(BeTrue())
-			Expect(w.events()).To(ContainElement(ContainSubstring("Warning " + string(want))))
+			Expect(w.events()).To(ContainElement(ContainSubstring("Warning Rejected " + string(want))))
 		},
 		Entry("no intent", change{passport: func(p *v1alpha1.Passport) { p.Spec.Intent = nil }},
 			v1alpha1.ReasonAccountabilityRequired, "spec.intent.summary and spec.intent.services"),

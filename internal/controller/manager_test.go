@@ -93,7 +93,7 @@ var _ = Describe("The manager", Serial, func() {
 			return w.mission().Status.Phase
 		}).Should(Equal(v1alpha1.PhaseExpired))
 		Eventually(w.secretGone).Should(BeTrue())
-		Eventually(func() []string { return w.storedEvents("mission") }).Should(ContainElements("Issued", "CheckpointAccepted", "CheckpointSilence"))
+		Eventually(func() []string { return w.storedEvents("mission") }).Should(ContainElements("Issued", "CheckpointAccepted", "CheckpointSilence", "Expired"))
 	})
 
 	It("ends every live passport of an agent when it is blocked, and counts what lives", func(ctx context.Context) {

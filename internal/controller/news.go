@@ -36,8 +36,18 @@ func tell(recorder events.EventRecorder, passport *v1alpha1.Passport, news []lif
 		if item.Checkpoint != nil {
 			related = item.Checkpoint
 		}
-		recorder.Eventf(passport, related, kind, camelCase(item.Reason), actions[item.Kind], "%s", note(item.Message))
+		reason, message := camelCase(item.Reason), item.Message
+		if final(item.Kind) {
+			reason, message = string(item.Kind), reason+": "+message
+		}
+		recorder.Eventf(passport, related, kind, reason, actions[item.Kind], "%s", note(message))
 	}
+}
+
+// final says whether news ends the passport. Its Event goes by the phase: the reason may stand on
+// the Event of the signal before it.
+func final(kind lifecycle.NewsKind) bool {
+	return kind == lifecycle.NewsExpired || kind == lifecycle.NewsRevoked || kind == lifecycle.NewsRejected
 }
 
 func count(passport *v1alpha1.Passport, item lifecycle.News) {

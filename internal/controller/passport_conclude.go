@@ -70,23 +70,22 @@ func (r *PassportReconciler) abandon(ctx context.Context, passport *v1alpha1.Pas
 	return ctrl.Result{}, r.release(ctx, passport)
 }
 
-// removeSecret removes the token. Where the namespace has taken its consent back it says what to do;
-// the Secret goes with its owner then. A deletion waits for an hour at most, and not at all in a
-// namespace that goes away with its Secrets.
+// removeSecret removes the token. Where the namespace has taken its consent back, the operator has no
+// more say there: it says what to do, and the garbage collector removes the Secret with its owner.
+// Any other failure holds a deletion for an hour at most.
 func (r *PassportReconciler) removeSecret(ctx context.Context, passport *v1alpha1.Passport) error {
 	err := r.secrets.remove(ctx, passport)
 	switch deleted := passport.DeletionTimestamp; {
 	case err == nil:
 		return nil
-	case apierrors.IsForbidden(err) && (passport.Status.Issued == nil || terminating(ctx, r.Live, passport.Namespace)):
-		// Nothing was ever written there, or all of it goes away.
+	case apierrors.IsForbidden(err):
+		if deleted == nil && passport.Status.Issued != nil {
+			r.Recorder.Eventf(passport, nil, corev1.EventTypeWarning, "SecretNotRemoved", "RemoveSecret",
+				"namespace %s has taken back its consent, so Secret %s is still there: delete it by hand; its token is dead at its exp, and it goes with this Passport",
+				passport.Namespace, passport.Status.Issued.SecretName)
+		}
 		return nil
 	case deleted != nil && !r.Clock.Now().Before(deleted.Add(maxHold)):
-		return nil
-	case apierrors.IsForbidden(err) && deleted == nil:
-		r.Recorder.Eventf(passport, nil, corev1.EventTypeWarning, "SecretNotRemoved", "RemoveSecret",
-			"namespace %s has taken back its consent, so Secret %s is still there: delete it by hand; its token is dead at its exp, and it goes with this Passport",
-			passport.Namespace, passport.Status.Issued.SecretName)
 		return nil
 	default:
 		return fmt.Errorf("the token Secret of %s is still there: %w", describe(passport), err)

@@ -113,7 +113,7 @@ func (r *SigningKeysReconciler) load(ctx context.Context) (*corev1.Secret, token
 func parseKeys(secret *corev1.Secret) (token.Ring, error) {
 	ring, err := token.ParseRing(secret.Data[KeySecretData])
 	if err != nil {
-		return token.Ring{}, fmt.Errorf("secret %s/%s does not hold signing keys under %s; restore it from a backup, or delete it to begin with new keys (every live token is then refused): %w",
+		return token.Ring{}, fmt.Errorf("secret %s/%s does not hold signing keys under %s; restore it from a backup, or delete it to begin with new keys: live tokens are then signed again, and copies of the old ones are refused: %w",
 			secret.Namespace, secret.Name, KeySecretData, err)
 	}
 	return ring, nil

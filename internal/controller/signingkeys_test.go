@@ -37,7 +37,7 @@ func (w *keyWorld) reconcile(ctx context.Context) {
 	Expect(err).NotTo(HaveOccurred())
 	write := func(do func() error) error {
 		w.attempts++
-		return w.crash.fault(w.attempts, do)
+		return w.crash.fault(w.attempts, "", do)
 	}
 	c := interceptor.NewClient(plain, interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {

@@ -211,7 +211,10 @@ func (s *tokenSecrets) secret(passport *v1alpha1.Passport, name, signed string, 
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: passport.Namespace,
 			Name:      name,
-			Labels:    map[string]string{v1alpha1.LabelPassportUID: string(passport.UID)},
+			Labels: map[string]string{
+				v1alpha1.LabelPassportUID:       string(passport.UID),
+				v1alpha1.LabelExcludeFromBackup: "true",
+			},
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: v1alpha1.GroupVersion.String(),
 				Kind:       "Passport",

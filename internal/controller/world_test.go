@@ -45,7 +45,7 @@ type world struct {
 	// attempts counts those that were tried.
 	attempts int
 	// fault may refuse, or lose the answer of, the attempt of this number.
-	fault func(number int, land func() error) error
+	fault func(number int, write string, land func() error) error
 	told  *events.FakeRecorder
 
 	passports   *controller.PassportReconciler
@@ -131,7 +131,7 @@ func (w *world) write(verb string, object client.Object, do func() error) error 
 	number, fault := w.attempts, w.fault
 	w.mu.Unlock()
 	if fault != nil {
-		return fault(number, landed)
+		return fault(number, name, landed)
 	}
 	return landed()
 }
