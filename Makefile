@@ -46,9 +46,11 @@ bench: bin/manager ## Measure: the operator's issue rate against the ceiling of 
 	@assets="$$($(PLAYGROUND) assets)" && export KUBEBUILDER_ASSETS="$$assets" && \
 	  go test -run='^$$' -bench=. -benchtime=1x -timeout=30m $(TESTFLAGS) ./test/bench/...
 
-.PHONY: lint
-lint: ## Lint the code, and the API types against the Kubernetes API conventions.
+.PHONY: lint lint-code lint-api
+lint: lint-code lint-api ## Lint the code, and the API types against the Kubernetes API conventions.
+lint-code:
 	$(TOOL) golangci-lint-kube-api-linter run
+lint-api:
 	$(TOOL) golangci-lint-kube-api-linter run --config=.golangci-kal.yml ./api/...
 
 .PHONY: fmt
@@ -72,7 +74,7 @@ manifests: ## Regenerate the CRDs and the manager's role.
 .PHONY: docs
 docs: ## Regenerate docs/api-reference.md.
 	@mkdir -p docs
-	$(TOOL) crd-ref-docs --source-path=api --config=hack/crd-ref-docs.yaml --renderer=markdown \
+	$(TOOL) crd-ref-docs --source-path=api --config=hack/crd-ref-docs.yaml --renderer=markdown --log-level=ERROR \
 	  --output-path=docs/api-reference.md
 
 .PHONY: verify
@@ -90,8 +92,9 @@ image: ## Build the image IMG from static binaries, for PLATFORMS; with buildah,
 	@hack/image.sh "$(IMG)" "$(PLATFORMS)"
 
 .PHONY: build-installer
-build-installer: dist/overlay/kustomization.yaml ## Write dist/install.yaml: all that `kubectl apply` needs.
-	$(TOOL) kustomize build dist/overlay --output=dist/install.yaml
+build-installer: dist/default/kustomization.yaml dist/before-1.36/kustomization.yaml ## Write dist/install.yaml, all that `kubectl apply` needs, and one for Kubernetes before 1.36.
+	$(TOOL) kustomize build dist/default --output=dist/install.yaml
+	$(TOOL) kustomize build dist/before-1.36 --output=dist/install-before-1.36.yaml
 
 .PHONY: install
 install: need-kubectl ## Install the CRDs into the current cluster.
@@ -101,22 +104,25 @@ install: need-kubectl ## Install the CRDs into the current cluster.
 uninstall: need-kubectl ## Remove the CRDs, and with them every passport, from the current cluster.
 	$(TOOL) kustomize build config/crd | $(KUBECTL) delete --ignore-not-found -f -
 
+# Kubernetes 1.36 and later has MutatingAdmissionPolicy v1.
+FLAVOUR = $(if $(shell $(KUBECTL) api-resources --api-group=admissionregistration.k8s.io -o name 2>/dev/null | grep mutatingadmissionpolicies),install,install-before-1.36)
+
 .PHONY: deploy
 deploy: need-kubectl build-installer ## Install everything, with the image IMG, into the current cluster.
-	$(KUBECTL) apply --server-side -f dist/install.yaml
+	$(KUBECTL) apply --server-side -f dist/$(FLAVOUR).yaml
 
 .PHONY: undeploy
-undeploy: need-kubectl ## Remove everything from the current cluster; passports first, while the operator can end them.
-	@hack/undeploy.sh "$(KUBECTL)"
+undeploy: need-kubectl build-installer ## Remove everything from the current cluster; passports first, while the operator can end them.
+	@hack/undeploy.sh "$(KUBECTL)" dist/$(FLAVOUR).yaml
 
 .PHONY: need-kubectl
 need-kubectl:
 	@test -n "$(KUBECTL)" || { echo "kubectl is missing: install it, or build it with '$(PLAYGROUND) assets'" >&2; exit 1; }
 
-# The overlay names the image without an edit to any file under version control.
-.PHONY: dist/overlay/kustomization.yaml
-dist/overlay/kustomization.yaml:
-	@mkdir -p dist/overlay
+# The overlays name the image without an edit to any file under version control.
+.PHONY: dist/default/kustomization.yaml dist/before-1.36/kustomization.yaml
+dist/default/kustomization.yaml dist/before-1.36/kustomization.yaml:
+	@mkdir -p $(@D)
 	@img='$(IMG)'; \
 	case "$${img##*/}" in \
 	  *@*) ref="newName: $${img%@*}, digest: $${img##*@}" ;; \
@@ -124,7 +130,7 @@ dist/overlay/kustomization.yaml:
 	  *)   ref="newName: $$img, newTag: latest" ;; \
 	esac; \
 	printf '%s\n' 'apiVersion: kustomize.config.k8s.io/v1beta1' 'kind: Kustomization' \
-	  'resources: [../../config/default]' \
+	  'resources: [../../config/$(notdir $(@D))]' \
 	  "images: [{name: agent-passport-operator, $$ref}]" > $@
 
 # What Go builds, Go knows how to keep up to date.

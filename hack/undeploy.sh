@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 kubectl=$1
-render() { go tool -modfile=hack/tools/go.mod kustomize build "$1"; }
+installer=$2
 
 "$kubectl" get --raw /version >/dev/null
 if "$kubectl" get crd passports.agentpassport.dev >/dev/null 2>&1; then
@@ -18,4 +18,4 @@ if "$kubectl" get crd passports.agentpassport.dev >/dev/null 2>&1; then
       done
   fi
 fi
-render config/default | "$kubectl" delete --ignore-not-found --timeout=2m -f -
+"$kubectl" delete --ignore-not-found --timeout=2m -f "$installer"

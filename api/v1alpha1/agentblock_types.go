@@ -21,7 +21,7 @@ type BlockCause struct {
 
 	// uid of the object.
 	// +required
-	UID types.UID `json:"uid,omitempty"`
+	UID types.UID `json:"uid,omitempty"` //nolint:kubeapilinter // controller-gen takes no length marker on types.UID
 }
 
 // BlockLift ends a block.
@@ -72,10 +72,11 @@ type AgentBlockSpec struct {
 
 // AgentBlockStatus is what the operator knows of a block.
 type AgentBlockStatus struct {
-	// conditions: Ready, True with reason Blocking or Lifted once the operator acts on the block.
+	// conditions are Ready, True with reason Blocking or Lifted once the operator acts on the block.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=32
 	// +patchStrategy=merge
 	// +patchMergeKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type"`

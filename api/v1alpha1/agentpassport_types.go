@@ -136,12 +136,13 @@ type AgentPassportSpec struct {
 
 // AgentPassportStatus is what the operator knows of an agent.
 type AgentPassportStatus struct {
-	// conditions: Ready (read and accepted; the reason says whether the agent is Suspended or
+	// conditions are Ready (read and accepted; the reason says whether the agent is Suspended or
 	// Blocked), Blocked, Documented, and, only while they are true, UnknownFields,
 	// SandboxContradiction, WritesBeyondSandbox and UnprovenClaim.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=32
 	// +patchStrategy=merge
 	// +patchMergeKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type"`

@@ -42,11 +42,12 @@ type CheckpointSpec struct {
 
 // CheckpointStatus is what became of a report.
 type CheckpointStatus struct {
-	// conditions: Ready (True with reason Accepted; False with the reason of its rejection), and
+	// conditions are Ready (True with reason Accepted; False with the reason of its rejection), and
 	// Stalled, True where it was rejected.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=32
 	// +patchStrategy=merge
 	// +patchMergeKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type"`

@@ -10,7 +10,7 @@ const PassportFinalizer = "agentpassport.dev/passport"
 
 const (
 	// SecretTypePassportToken is the type of every Secret that holds a passport's token.
-	SecretTypePassportToken = "agentpassport.dev/passport-token" //nolint:gosec // a type, not a credential
+	SecretTypePassportToken = "agentpassport.dev/passport-token"
 	// SecretKeyToken is the data key of the token, a compact JWS.
 	SecretKeyToken = "token"
 	// SecretKeyJWKS is the data key of the JWKS (RFC 7517) that verifies the token.
@@ -260,7 +260,7 @@ type Signal struct {
 type IssuedTerms struct {
 	// agentUID is the UID of the AgentPassport.
 	// +required
-	AgentUID types.UID `json:"agentUID,omitempty"`
+	AgentUID types.UID `json:"agentUID,omitempty"` //nolint:kubeapilinter // controller-gen takes no length marker on types.UID
 
 	// agentGeneration is the generation of the AgentPassport's spec.
 	// +required
@@ -286,11 +286,13 @@ type IssuedTerms struct {
 
 	// issuer is the `iss` claim.
 	// +required
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	Issuer string `json:"issuer,omitempty"`
 
 	// subject is the `sub` claim, a SPIFFE-shaped URI.
 	// +required
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	Subject string `json:"subject,omitempty"`
 
@@ -354,11 +356,12 @@ type CheckpointWindow struct {
 
 // PassportStatus is the state of one mission. Times are whole seconds by the API server's clock.
 type PassportStatus struct {
-	// conditions: Ready (the passport is Active; the reason says why it is not), TokenDelivered
+	// conditions are Ready (the passport is Active; the reason says why it is not), TokenDelivered
 	// (its Secret holds the token), and Stalled (True once it never becomes Ready again).
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=32
 	// +patchStrategy=merge
 	// +patchMergeKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type"`

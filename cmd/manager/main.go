@@ -156,7 +156,7 @@ func run(ctx context.Context, f *flags) error {
 	}); err != nil {
 		return fmt.Errorf("set up the controllers: %w", err)
 	}
-	if err := serveIssuer(mgr, f, keys); err != nil {
+	if err := serveIssuer(ctx, mgr, f, keys); err != nil {
 		return fmt.Errorf("serve the JWKS: %w", err)
 	}
 	if err := addChecks(mgr, keys); err != nil {
@@ -166,11 +166,11 @@ func run(ctx context.Context, f *flags) error {
 }
 
 // serveIssuer serves the JWKS and the OpenID configuration, on every replica.
-func serveIssuer(mgr ctrl.Manager, f *flags, keys *controller.Keyring) error {
+func serveIssuer(ctx context.Context, mgr ctrl.Manager, f *flags, keys *controller.Keyring) error {
 	if f.issuerAddress == "0" {
 		return nil
 	}
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", f.issuerAddress)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.issuerAddress)
 	if err != nil {
 		return err
 	}

@@ -135,15 +135,15 @@ func writesBeyondSandbox(document *v1alpha1.AgentDocument) (Finding, bool) {
 // withinSessionSandbox says whether a can_write statement stays inside the session sandbox:
 // "session sandbox", alone, with "only" or with a remark in brackets; or a denial ("No ...", "None").
 func withinSessionSandbox(statement string) bool {
-	words := strings.Join(strings.Fields(strings.ToLower(statement)), " ")
-	if words == "none" || strings.HasPrefix(words, "no ") || strings.HasPrefix(words, "none ") {
+	words := strings.TrimSuffix(strings.Join(strings.Fields(strings.ToLower(statement)), " "), ".")
+	if words == "none" || words == "no" || strings.HasPrefix(words, "no ") || strings.HasPrefix(words, "none ") {
 		return true
 	}
 	rest, ok := strings.CutPrefix(strings.TrimPrefix(words, "the "), "session sandbox")
 	if !ok {
 		return false
 	}
-	rest = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(strings.TrimSuffix(rest, ".")), "only"))
+	rest = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(rest), "only"))
 	return rest == "" || (strings.HasPrefix(rest, "(") && strings.Index(rest, ")") == len(rest)-1)
 }
 

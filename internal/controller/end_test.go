@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"agentpassport.dev/operator/api/v1alpha1"
 )
@@ -216,6 +217,27 @@ var _ = Describe("A finished passport", func() {
 		w.passport()
 		w.settle()
 		Expect(w.admin.Delete(ctx, w.mission())).To(Succeed())
+		w.settle()
+		Expect(apierrors.IsNotFound(w.get("mission", &v1alpha1.Passport{}))).To(BeTrue())
+	})
+
+	It("lets go of a Passport that spells out what Go would leave out", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.agent()
+		object := &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "agentpassport.dev/v1alpha1", "kind": "Passport",
+			"metadata": map[string]any{"namespace": w.namespace, "name": "mission"},
+			"spec": map[string]any{
+				"agentRef": map[string]any{"name": "support-bot"},
+				"intent": map[string]any{
+					"summary": "Answer one customer ticket", "services": []any{"slack"}, "willDelegate": false,
+				},
+			},
+		}}
+		Expect(w.admin.Create(ctx, object)).To(Succeed())
+		w.settle()
+		Expect(w.mission().Status.Phase).To(Equal(v1alpha1.PhaseActive))
+		Expect(w.admin.Delete(ctx, object)).To(Succeed())
 		w.settle()
 		Expect(apierrors.IsNotFound(w.get("mission", &v1alpha1.Passport{}))).To(BeTrue())
 	})

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"sync"
 
 	"agentpassport.dev/operator/internal/token"
@@ -48,14 +49,10 @@ func (k *Keyring) OnChange(listener func(keysDropped bool)) {
 
 // lost says whether a key that stood before stands no longer.
 func lost(before, after token.Ring) bool {
-	ids := []string{before.Current.ID, before.Next.ID}
-	for _, retired := range before.Retired {
-		ids = append(ids, retired.ID)
+	stands := func(id string) bool {
+		_, ok := after.Key(id)
+		return ok
 	}
-	for _, id := range ids {
-		if _, ok := after.Key(id); !ok {
-			return true
-		}
-	}
-	return false
+	return !stands(before.Current.ID) || !stands(before.Next.ID) ||
+		slices.ContainsFunc(before.Retired, func(key token.RetiredKey) bool { return !stands(key.ID) })
 }

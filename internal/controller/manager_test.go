@@ -36,7 +36,7 @@ func managed(ctx context.Context) *world {
 		Metrics: metricsserver.Options{BindAddress: "0"},
 	})
 	Expect(err).NotTo(HaveOccurred())
-	running, stop := context.WithCancel(context.Background())
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	Expect(controller.Setup(running, mgr, controller.Options{
 		Clock: w.clock, Keys: w.keys, Namespace: apiserver.OperatorNamespace, ServiceAccount: apiserver.ManagerServiceAccount,
 		Issuer: issuer, TrustDomain: "example.org", GatewayAudience: "gateway",
@@ -44,18 +44,18 @@ func managed(ctx context.Context) *world {
 	})).To(Succeed())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(running) }()
-	DeferCleanup(func() {
+	DeferCleanup(func(ctx context.Context) {
 		stop()
 		Eventually(ended).WithTimeout(30 * time.Second).Should(Receive(BeNil()))
-		deleteIfThere(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.KeySecretName}})
-		deleteIfThere(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.JWKSConfigMapName}})
+		deleteIfThere(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.KeySecretName}})
+		deleteIfThere(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.JWKSConfigMapName}})
 	})
 	return w
 }
 
-func deleteIfThere(object client.Object) {
+func deleteIfThere(ctx context.Context, object client.Object) {
 	GinkgoHelper()
-	Expect(client.IgnoreNotFound(server.Admin().Delete(context.Background(), object))).To(Succeed())
+	Expect(client.IgnoreNotFound(server.Admin().Delete(ctx, object))).To(Succeed())
 }
 
 func steppedQueue(clock *clocktesting.FakeClock) func(string, workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {

@@ -109,11 +109,8 @@ func (r *PassportReconciler) deleteCheckpoints(ctx context.Context, passport *v1
 
 // release takes the finalizer off.
 func (r *PassportReconciler) release(ctx context.Context, passport *v1alpha1.Passport) error {
-	if !controllerutil.RemoveFinalizer(passport, v1alpha1.PassportFinalizer) {
-		return nil
-	}
-	if err := r.Update(ctx, passport); err != nil {
-		return client.IgnoreNotFound(err)
+	if err := r.changeFinalizers(ctx, passport, controllerutil.RemoveFinalizer); err != nil {
+		return err
 	}
 	r.secrets.distrust(passport.UID)
 	r.written.forget(passport.UID)

@@ -31,7 +31,7 @@ const maxHold = time.Hour
 // urgent is the priority of what a passport's life hangs on; a resync has a negative one.
 var urgent = 100
 
-// +kubebuilder:rbac:groups=agentpassport.dev,resources=passports,verbs=get;list;watch;update;patch;delete
+// +kubebuilder:rbac:groups=agentpassport.dev,resources=passports,verbs=get;list;watch;patch;delete
 // +kubebuilder:rbac:groups=agentpassport.dev,resources=passports/status,verbs=update
 // +kubebuilder:rbac:groups=agentpassport.dev,resources=checkpoints,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=agentpassport.dev,resources=checkpoints/status,verbs=update
@@ -76,8 +76,8 @@ func (r *PassportReconciler) Reconcile(ctx context.Context, request ctrl.Request
 		// The keys' arrival brings every passport back.
 		return ctrl.Result{}, nil
 	}
-	if passport.DeletionTimestamp == nil && controllerutil.AddFinalizer(&passport, v1alpha1.PassportFinalizer) {
-		return ctrl.Result{}, r.addFinalizer(ctx, &passport)
+	if passport.DeletionTimestamp == nil && !controllerutil.ContainsFinalizer(&passport, v1alpha1.PassportFinalizer) {
+		return ctrl.Result{}, r.changeFinalizers(ctx, &passport, controllerutil.AddFinalizer)
 	}
 	switch phase := passport.Status.Phase; {
 	case phase.Finished():
@@ -91,11 +91,22 @@ func (r *PassportReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	}
 }
 
-// addFinalizer puts the finalizer on where no admission policy did.
-func (r *PassportReconciler) addFinalizer(ctx context.Context, passport *v1alpha1.Passport) error {
-	err := r.Update(ctx, passport)
+// changeFinalizers writes what change makes of the passport's finalizers, and nothing else: a spec
+// that spells out what Go leaves out, such as false, would not survive an update.
+func (r *PassportReconciler) changeFinalizers(
+	ctx context.Context, passport *v1alpha1.Passport, change func(client.Object, string) bool,
+) error {
+	before := passport.DeepCopy()
+	if !change(passport, v1alpha1.PassportFinalizer) {
+		return nil
+	}
+	// A list of finalizers is replaced whole: it must be the one that was read.
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Patch(ctx, passport, patch); err != nil {
+		return client.IgnoreNotFound(err)
+	}
 	r.written.record(passport)
-	return client.IgnoreNotFound(err)
+	return nil
 }
 
 // store writes the status, if it changed, and then tells the news. The API server refuses it where

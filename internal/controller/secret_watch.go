@@ -23,26 +23,42 @@ type secretWatch struct {
 	client metadata.Interface
 	// changed is told of every change to a token Secret; it may block until ctx ends.
 	changed func(ctx context.Context, secret *metav1.PartialObjectMetadata)
+	// wanted holds the namespaces whose informers are still to begin.
+	wanted chan string
 
 	mu        sync.Mutex
-	ctx       context.Context //nolint:containedctx // the manager's own; informers end with it
 	informers map[string]toolscache.SharedIndexInformer
 }
 
 const byPassportUID = "passport-uid"
 
-// Start makes the watch run until ctx ends. It implements manager.Runnable.
+// Start runs informers as namespaces are wanted, until ctx ends. It implements manager.Runnable.
 func (w *secretWatch) Start(ctx context.Context) error {
-	w.mu.Lock()
-	w.ctx = ctx
-	w.mu.Unlock()
-	<-ctx.Done()
-	return nil
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case namespace := <-w.wanted:
+			w.begin(ctx, namespace)
+		}
+	}
+}
+
+// follow has the namespace watched from soon on.
+func (w *secretWatch) follow(namespace string) {
+	if w.informer(namespace) != nil {
+		return
+	}
+	select {
+	case w.wanted <- namespace:
+	default: // Many others are wanted; whoever needs this one asks again.
+	}
 }
 
 // find gives the token Secrets of a passport, and whether the answer is known: it is not before the
 // namespace's informer has its first list.
 func (w *secretWatch) find(namespace string, passport types.UID) ([]*metav1.PartialObjectMetadata, bool) {
+	w.follow(namespace)
 	informer := w.informer(namespace)
 	if informer == nil || !informer.HasSynced() {
 		return nil, false
@@ -60,30 +76,32 @@ func (w *secretWatch) find(namespace string, passport types.UID) ([]*metav1.Part
 	return secrets, true
 }
 
-// informer gives the namespace's informer, and begins it where there is none.
 func (w *secretWatch) informer(namespace string) toolscache.SharedIndexInformer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.ctx == nil || w.ctx.Err() != nil {
-		return nil
+	return w.informers[namespace]
+}
+
+// begin runs the namespace's informer, unless it runs already. Where consent is taken back it ends,
+// and a later need begins another.
+func (w *secretWatch) begin(ctx context.Context, namespace string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.informers[namespace] != nil {
+		return
 	}
-	if informer, ok := w.informers[namespace]; ok {
-		return informer
-	}
-	ctx, stop := context.WithCancel(w.ctx)
-	informer := w.newInformer(ctx, namespace, func() {
-		// Consent was withdrawn: a later need begins anew.
-		w.mu.Lock()
-		delete(w.informers, namespace)
-		w.mu.Unlock()
-		stop()
-	})
 	if w.informers == nil {
 		w.informers = map[string]toolscache.SharedIndexInformer{}
 	}
+	ctx, stop := context.WithCancel(ctx)
+	informer := w.newInformer(ctx, namespace, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.informers, namespace)
+		stop()
+	})
 	w.informers[namespace] = informer
 	go informer.RunWithContext(ctx)
-	return informer
 }
 
 func (w *secretWatch) newInformer(ctx context.Context, namespace string, forbidden func()) toolscache.SharedIndexInformer {

@@ -136,7 +136,7 @@ func setupPassports(mgr ctrl.Manager, o Options) error {
 	secretChanges := make(chan event.GenericEvent)
 	r := NewPassportReconciler(mgr.GetClient(), mgr.GetAPIReader(), o)
 	r.Recorder = mgr.GetEventRecorder("agent-passport-manager")
-	r.secrets.watch = &secretWatch{client: metadataClient, changed: r.passOn(secretChanges)}
+	r.secrets.watch = &secretWatch{client: metadataClient, changed: r.passOn(secretChanges), wanted: make(chan string, 1024)}
 	if err := mgr.Add(r.secrets.watch); err != nil {
 		return err
 	}

@@ -1,10 +1,12 @@
 package controller
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -22,7 +24,7 @@ import (
 
 const (
 	// KeySecretName is the Secret in the operator's namespace that holds the signing keys.
-	KeySecretName = "agent-passport-signing-keys" //nolint:gosec // a name, not a credential
+	KeySecretName = "agent-passport-signing-keys"
 	// KeySecretData is its data key.
 	KeySecretData = "keys.json"
 	// JWKSConfigMapName is the ConfigMap in the operator's namespace that publishes the JWKS and the
@@ -31,6 +33,9 @@ const (
 	// AnnotationRotate on the key Secret asks for a rotation: "now" lets tokens live on, "emergency"
 	// drops the current key and signs every live token again.
 	AnnotationRotate = "agentpassport.dev/rotate"
+
+	rotateNow       = "now"
+	rotateEmergency = "emergency"
 )
 
 // SigningKeysReconciler keeps the signing keys: it makes them, rotates them, and publishes what
@@ -121,19 +126,24 @@ func parseKeys(secret *corev1.Secret) (token.Ring, error) {
 
 // rotate does what the annotation asks for and what is due.
 func (r *SigningKeysReconciler) rotate(secret *corev1.Secret, ring token.Ring) (token.Ring, []token.Change, error) {
-	now := r.Clock.Now()
-	var asked []token.Change
-	var err error
-	switch secret.Annotations[AnnotationRotate] {
-	case "emergency":
-		if ring, asked, err = token.RotateEmergency(ring, rand.Reader, now); err != nil {
-			return ring, nil, err
-		}
-	case "now":
-		ring = token.RequestRotation(ring)
+	ring, asked, err := r.obey(secret.Annotations[AnnotationRotate], ring)
+	if err != nil {
+		return ring, nil, err
 	}
-	ring, due, err := token.Advance(ring, rand.Reader, now, r.Policy)
-	return ring, append(asked, due...), err
+	ring, due, err := token.Advance(ring, rand.Reader, r.Clock.Now(), r.Policy)
+	return ring, slices.Concat(asked, due), err
+}
+
+// obey does what the annotation asks for.
+func (r *SigningKeysReconciler) obey(request string, ring token.Ring) (token.Ring, []token.Change, error) {
+	switch request {
+	case rotateEmergency:
+		return token.RotateEmergency(ring, rand.Reader, r.Clock.Now())
+	case rotateNow:
+		return token.RequestRotation(ring), nil, nil
+	default:
+		return ring, nil, nil
+	}
 }
 
 // save stores the keys where they changed, takes the annotation off, and only then signs with them.
@@ -143,7 +153,7 @@ func (r *SigningKeysReconciler) save(ctx context.Context, secret *corev1.Secret,
 		return err
 	}
 	request := secret.Annotations[AnnotationRotate]
-	if string(stored) != string(secret.Data[KeySecretData]) || request != "" {
+	if !bytes.Equal(stored, secret.Data[KeySecretData]) || request != "" {
 		delete(secret.Annotations, AnnotationRotate)
 		secret.Data[KeySecretData] = stored
 		if err := r.Update(ctx, secret); err != nil {
@@ -151,7 +161,7 @@ func (r *SigningKeysReconciler) save(ctx context.Context, secret *corev1.Secret,
 		}
 	}
 	r.Keys.Set(ring)
-	if request != "" && request != "now" && request != "emergency" {
+	if request != "" && request != rotateNow && request != rotateEmergency {
 		r.Recorder.Eventf(secret, nil, corev1.EventTypeWarning, "RotationNotUnderstood", "Rotate",
 			"annotation %s was %q; it takes now or emergency", AnnotationRotate, request)
 	}

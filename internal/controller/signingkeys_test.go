@@ -74,9 +74,9 @@ func publishedKeys(ctx context.Context) token.PublicKeys {
 }
 
 var _ = Describe("The signing keys", Serial, func() {
-	AfterEach(func() {
-		deleteIfThere(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.KeySecretName}})
-		deleteIfThere(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.JWKSConfigMapName}})
+	AfterEach(func(ctx context.Context) {
+		deleteIfThere(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.KeySecretName}})
+		deleteIfThere(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.JWKSConfigMapName}})
 	})
 
 	for _, when := range []string{"at their making", "at a rotation", "at an emergency"} {

@@ -172,7 +172,7 @@ func (s *tokenSecrets) changed(secret *metav1.PartialObjectMetadata) bool {
 // follow watches the namespace's token Secrets from now on.
 func (s *tokenSecrets) follow(namespace string) {
 	if s.watch != nil {
-		s.watch.informer(namespace)
+		s.watch.follow(namespace)
 	}
 }
 

@@ -79,8 +79,8 @@ func (w *world) restart() {
 	w.useClient(server.Config(apiserver.Manager), w.clock)
 }
 
-// useClient makes new reconcilers, which reach the API server by config and tell the time by clock.
-func (w *world) useClient(config *rest.Config, clock clock.PassiveClock) {
+// useClient makes new reconcilers, which reach the API server by config and tell the time by now.
+func (w *world) useClient(config *rest.Config, now clock.PassiveClock) {
 	GinkgoHelper()
 	plain, err := client.NewWithWatch(config, client.Options{Scheme: server.Admin().Scheme()})
 	Expect(err).NotTo(HaveOccurred())
@@ -102,15 +102,15 @@ func (w *world) useClient(config *rest.Config, clock clock.PassiveClock) {
 		},
 	})
 	options := controller.Options{
-		Clock: clock, Keys: w.keys, Namespace: apiserver.OperatorNamespace, ServiceAccount: apiserver.ManagerServiceAccount,
+		Clock: now, Keys: w.keys, Namespace: apiserver.OperatorNamespace, ServiceAccount: apiserver.ManagerServiceAccount,
 		Issuer: issuer, TrustDomain: "example.org", GatewayAudience: "gateway",
 	}
 	w.told = events.NewFakeRecorder(1000)
 	w.passports = controller.NewPassportReconciler(c, c, options)
 	w.passports.Recorder = w.told
-	w.checkpoints = &controller.CheckpointReconciler{Client: c, Live: c, Clock: clock}
-	w.agents = &controller.AgentPassportReconciler{Client: c, Clock: clock, Recorder: w.told}
-	w.blocks = &controller.AgentBlockReconciler{Client: c, Clock: clock}
+	w.checkpoints = &controller.CheckpointReconciler{Client: c, Live: c, Clock: now}
+	w.agents = &controller.AgentPassportReconciler{Client: c, Clock: now, Recorder: w.told}
+	w.blocks = &controller.AgentBlockReconciler{Client: c, Clock: now}
 }
 
 // write counts a write of the operator's, and lets a fault have it.

@@ -90,27 +90,33 @@ func TestNarrowRefuses(t *testing.T) {
 		message       string
 	}{
 		"services without a grant, all of them, as asked": {
-			grants, []v1alpha1.ServiceGrant{grant("zulip", nil), grant("slack", nil), grant("github", nil)},
+			grants,
+			[]v1alpha1.ServiceGrant{grant("zulip", nil), grant("slack", nil), grant("github", nil)},
 			&scope.NotGrantedError{Services: []v1alpha1.ServiceName{"zulip", "github"}}, "the agent has no grant for zulip, github",
 		},
 		"anything where nothing is granted": {
-			nil, []v1alpha1.ServiceGrant{grant("slack", nil)},
+			nil,
+			[]v1alpha1.ServiceGrant{grant("slack", nil)},
 			&scope.NotGrantedError{Services: []v1alpha1.ServiceName{"slack"}}, "the agent has no grant for slack",
 		},
 		"scopes that the grant lacks, and those alone": {
-			grants, []v1alpha1.ServiceGrant{grant("slack", scopes{"admin", "chat:read", "chat:*"})},
+			grants,
+			[]v1alpha1.ServiceGrant{grant("slack", scopes{"admin", "chat:read", "chat:*"})},
 			&scope.EscalationError{Service: "slack", Scopes: scopes{"admin", "chat:*"}}, "the grant for slack does not hold the scope admin, chat:*",
 		},
 		"a scope where the grant has none": {
-			grants, []v1alpha1.ServiceGrant{grant("wiki", scopes{"read"})},
+			grants,
+			[]v1alpha1.ServiceGrant{grant("wiki", scopes{"read"})},
 			&scope.EscalationError{Service: "wiki", Scopes: scopes{"read"}}, "the grant for wiki does not hold the scope read",
 		},
 		"a scope in another case": {
-			grants, []v1alpha1.ServiceGrant{grant("slack", scopes{"Chat:read"})},
+			grants,
+			[]v1alpha1.ServiceGrant{grant("slack", scopes{"Chat:read"})},
 			&scope.EscalationError{Service: "slack", Scopes: scopes{"Chat:read"}}, "the grant for slack does not hold the scope Chat:read",
 		},
 		"an escalation before a missing grant, in either order": {
-			grants, []v1alpha1.ServiceGrant{grant("zulip", nil), grant("slack", scopes{"admin"})},
+			grants,
+			[]v1alpha1.ServiceGrant{grant("zulip", nil), grant("slack", scopes{"admin"})},
 			&scope.EscalationError{Service: "slack", Scopes: scopes{"admin"}}, "the grant for slack does not hold the scope admin",
 		},
 	} {

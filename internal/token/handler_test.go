@@ -21,7 +21,7 @@ func serve(t *testing.T, ring func() (token.Ring, bool)) *httptest.Server {
 
 func do(t *testing.T, method, url string, header ...string) (*http.Response, string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	request, err := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}

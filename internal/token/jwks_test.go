@@ -99,7 +99,8 @@ func TestParseJWKSPassesOverOtherKeys(t *testing.T) {
 		"keys": []any{
 			other("use", "enc"), other("use", ""), other("alg", "Ed448"), other("alg", ""), other("crv", "X25519"),
 			map[string]string{"kty": "EC", "crv": "secp256k1", "x": "?", "y": "?", "alg": "ES256K", "use": "sig", "kid": "k1"},
-			map[string]string{"kty": "quantum"}, map[string]string{},
+			map[string]string{"kty": "quantum"},
+			map[string]string{},
 			own,
 		},
 	})

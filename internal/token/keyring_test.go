@@ -68,7 +68,7 @@ func TestPrivateKeysAreNotPrinted(t *testing.T) {
 	for _, secret := range []string{
 		rfcSeed, strings.ToUpper(rfcSeed),
 		base64.StdEncoding.EncodeToString(seed)[:40], base64.RawURLEncoding.EncodeToString(seed),
-		strings.Trim(fmt.Sprint(seed[:8]), "[]"), "0x9d, 0x61",
+		strings.Trim(fmt.Sprintf("%d", seed[:8]), "[]"), "0x9d, 0x61",
 	} {
 		if strings.Contains(printed.String(), secret) {
 			t.Errorf("%s is printed", secret)
