@@ -47,12 +47,22 @@ func claimsOf(passport *v1alpha1.Passport) (*token.Claims, error) {
 			SessionID:          status.SessionID,
 		},
 	}
-	renewed := status.IssueTime.Time
-	if last := status.LastCheckpointTime; last != nil && last.After(renewed) {
-		renewed = last.Time
-	}
-	claims.SetTimes(status.IssueTime.Time, renewed, status.ExpirationTime.Time)
+	claims.SetTimes(status.IssueTime.Time, renewal(status), status.ExpirationTime.Time)
 	return claims, nil
+}
+
+// renewal is when the leash was last renewed, by the expiry alone: an expiry has one set of claims,
+// and a checkpoint that does not move it needs no new token.
+func renewal(status v1alpha1.PassportStatus) time.Time {
+	issue := status.IssueTime.Time
+	if status.Issued.Mode != v1alpha1.ModeEnforced {
+		return issue
+	}
+	interval := time.Duration(status.Issued.CheckpointIntervalSeconds) * time.Second
+	if renewed := status.ExpirationTime.Add(-interval); renewed.After(issue) {
+		return renewed
+	}
+	return issue
 }
 
 func intentOf(intent *v1alpha1.Intent) *token.Intent {

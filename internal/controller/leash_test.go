@@ -224,8 +224,10 @@ var _ = Describe("A Logged passport", func() {
 		w.passport()
 		w.settle()
 		expiry := w.mission().Status.ExpirationTime.Time
+		w.wrote()
 		w.checkpoint("first")
 		w.settle()
+		Expect(w.wrote()).NotTo(ContainElement(ContainSubstring("Secret")), "the same expiry, the same token")
 		status := w.mission().Status
 		Expect(*status.Checkpoints).To(Equal(int32(1)))
 		Expect(status.ExpirationTime.Time).To(BeTemporally("==", expiry))

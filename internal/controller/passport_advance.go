@@ -88,7 +88,7 @@ func (r *PassportReconciler) deliver(
 	ctx context.Context, passport *v1alpha1.Passport, outcome *lifecycle.Outcome, ring token.Ring,
 ) (delivered bool, err error) {
 	status := &outcome.Status
-	moved := !status.ExpirationTime.Equal(passport.Status.ExpirationTime) || !sameTime(status.LastCheckpointTime, passport.Status.LastCheckpointTime)
+	moved := !status.ExpirationTime.Equal(passport.Status.ExpirationTime)
 	if status.Issued.SecretName == "" {
 		return true, r.store(ctx, passport, *status, outcome.News)
 	}

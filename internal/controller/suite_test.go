@@ -5,8 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"agentpassport.dev/operator/test/apiserver"
 )
@@ -20,6 +23,7 @@ func TestControllers(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx context.Context) {
+	ctrl.SetLogger(logr.Discard())
 	SetDefaultEventuallyTimeout(20 * time.Second)
 	var err error
 	server, err = apiserver.Start(ctx, "../..", apiserver.AllPolicies)
