@@ -104,7 +104,7 @@ func (w world) measure(ctx context.Context, b *testing.B, namespace string, n in
 			}
 		}
 	})
-	began := time.Now()
+	before, began := spent(), time.Now()
 	load(func(i int) {
 		asked[i] = time.Now()
 		if err := each(i); err != nil {
@@ -112,7 +112,7 @@ func (w world) measure(ctx context.Context, b *testing.B, namespace string, n in
 		}
 	})
 	all.Wait()
-	took := time.Since(began)
+	took, cost := time.Since(began), spent().each(n, before)
 	if b.Failed() {
 		b.FailNow()
 	}
@@ -121,7 +121,7 @@ func (w world) measure(ctx context.Context, b *testing.B, namespace string, n in
 		latencies[i] = seen[fmt.Sprintf("ticket-%d", i)].Sub(asked[i])
 	}
 	slices.Sort(latencies)
-	return measurement{rate: float64(n) / took.Seconds(), p50: latencies[n/2], p99: latencies[n*99/100]}
+	return measurement{rate: float64(n) / took.Seconds(), p50: latencies[n/2], p99: latencies[n*99/100], cost: cost}
 }
 
 // watchActive watches for passports that become Active: the API server itself leaves out the others.

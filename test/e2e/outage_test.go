@@ -30,7 +30,7 @@ func checkpointWhileDown(p *place) (found string) {
 		"--output=jsonpath={.spec.holderIdentity}")
 	p.g.Expect(holder).To(BeEmpty(), "the lease is released")
 
-	p.pass(issued.Status.IssueTime.Add(30 * time.Second))
+	p.pass(issued.Status.IssueTime.Add(40 * time.Second))
 	p.applyAsBot("checkpoint.yaml")
 	p.pass(issued.Status.ExpirationTime.Add(8 * time.Second)) // the 5 s of grace are over too
 	p.g.Expect(p.start()).To(Succeed())

@@ -25,6 +25,6 @@ var _ = Describe("Revocation", func() {
 		Eventually(ctx, p.kubectl).WithArguments("get", "secrets").Should(ContainSubstring("No resources found"))
 		Expect(p.passport().Spec.Revocation.By).To(Equal(&v1alpha1.Actor{Username: "responder"}))
 		Expect(p.kubectl("get", "passports")).To(MatchRegexp(` Revoked +RevokedByRequest +`))
-		p.described("Issued", "RevokedByRequest")
+		p.described("Issued", "Revoked")
 	})
 })

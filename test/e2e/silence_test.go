@@ -23,6 +23,6 @@ func dieOfSilence(p *place) (found string) {
 	p.g.Expect(passport.Status.Signals).To(ConsistOf(HaveField("Type", "checkpoint_silence")))
 	p.g.Expect(p.kubectl("get", "passports")).To(MatchRegexp(` Expired +%s `, v1alpha1.ReasonCheckpointSilence))
 	p.g.Eventually(p.ctx, p.kubectl).WithArguments("get", "secrets").Should(ContainSubstring("No resources found"))
-	p.described("Issued", "CheckpointSilence")
+	p.described("Issued", "CheckpointSilence", "Expired")
 	return "noticed " + time.Since(expiry.Time).Round(time.Second).String() + " after its expiry, or earlier"
 }

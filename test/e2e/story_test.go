@@ -25,6 +25,7 @@ var atTheEnd = SpecPriority(-1)
 func begin(ctx context.Context, c *cluster, play func(*place) (found string)) *story {
 	s := &story{ended: make(chan struct{})}
 	g := NewGomega(func(message string, _ ...int) { panic(message) })
+	g.EnforceDefaultTimeoutsWhenUsingContexts()
 	g.SetDefaultEventuallyTimeout(soon)
 	g.SetDefaultEventuallyPollingInterval(100 * time.Millisecond)
 	go func() {
