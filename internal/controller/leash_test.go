@@ -177,6 +177,20 @@ var _ = Describe("The leash of an Enforced passport", func() {
 		Expect(w.wrote()).To(BeEmpty())
 	})
 
+	It("forgets the folded ones that it trimmed: bursts never fill the list for good", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.agent()
+		w.passport()
+		w.settle()
+		for burst := range 3 {
+			for i := range 9 {
+				w.checkpoint(fmt.Sprintf("report-%d-%d", burst, i))
+			}
+			w.settle()
+		}
+		Expect(*w.mission().Status.Checkpoints).To(Equal(int32(27)))
+	})
+
 	It("takes twenty of one interval and refuses the rest", func(ctx context.Context) {
 		w := newWorld(ctx)
 		w.agent()

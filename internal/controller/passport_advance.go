@@ -59,6 +59,9 @@ func (r *PassportReconciler) outcome(ctx context.Context, passport *v1alpha1.Pas
 	if situation.Checkpoints, err = checkpointsOf(ctx, r.Client, passport.Namespace, passport.Name); err != nil {
 		return lifecycle.Outcome{}, err
 	}
+	if situation.Checkpoints, err = r.refresh(ctx, passport, situation.Checkpoints); err != nil {
+		return lifecycle.Outcome{}, err
+	}
 	outcome := lifecycle.Advance(situation)
 	if !outcome.Confirm {
 		return outcome, nil
@@ -68,8 +71,32 @@ func (r *PassportReconciler) outcome(ctx context.Context, passport *v1alpha1.Pas
 		return lifecycle.Outcome{}, err
 	}
 	situation.Checkpoints, situation.Blocks, situation.ListedAt = list.of(passport.Name), list.blocks, list.beganAt
-	situation.Now = r.Clock.Now()
+	situation.Now = list.beganAt
 	return lifecycle.Advance(situation), nil
+}
+
+// refresh reads the checkpoints that wait live: the cache of a replica that has just begun may show
+// one as it was before another replica counted and marked it, or trimmed it.
+func (r *PassportReconciler) refresh(
+	ctx context.Context, passport *v1alpha1.Passport, cached []v1alpha1.Checkpoint,
+) ([]v1alpha1.Checkpoint, error) {
+	read := make([]v1alpha1.Checkpoint, 0, len(cached))
+	for i := range cached {
+		if !lifecycle.Waiting(passport, &cached[i]) {
+			read = append(read, cached[i])
+			continue
+		}
+		var live v1alpha1.Checkpoint
+		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(&cached[i]), &live); apierrors.IsNotFound(err) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		if live.UID == cached[i].UID {
+			read = append(read, live)
+		}
+	}
+	return read, nil
 }
 
 // agent gives the AgentPassport that a passport was issued under; nil only where the API server

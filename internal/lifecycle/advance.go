@@ -20,7 +20,8 @@ type Situation struct {
 	Agent *v1alpha1.AgentPassport
 	// Blocks of the passport's namespace.
 	Blocks []v1alpha1.AgentBlock
-	// Checkpoints that name the passport.
+	// Checkpoints that name the passport. Those that Waiting gives were read live, one by one: a cache
+	// may show one as it was before it was marked.
 	Checkpoints []v1alpha1.Checkpoint
 	// Now by the API server's clock.
 	Now time.Time
@@ -39,7 +40,8 @@ type Outcome struct {
 	Blocks []v1alpha1.AgentBlock
 	// News to tell once the status is stored.
 	News []News
-	// Confirm says that an end, or a silence, waits for a live LIST that begins now or later.
+	// Confirm says that an end, a silence, or a full list of folded checkpoints waits for a live LIST
+	// that begins now or later.
 	Confirm bool
 	// Wake is when to look again; zero: not before something changes.
 	Wake time.Time
@@ -94,31 +96,36 @@ func Advance(s Situation) Outcome {
 	rest, full := out.fold(s, waiting, &end)
 	if full {
 		// More wait than one write folds. Nothing is decided before they are all in; the marks on
-		// those that are folded bring the next round.
+		// those that are folded bring the next round. Of those that are gone only a live LIST knows.
+		out.Confirm = s.ListedAt.IsZero() && out.lacksFolded(s)
 		return out
 	}
 	out.close(s, rest, end)
 	return out
 }
 
-// sort marks what can be marked at sight, forgets folded checkpoints that are marked by now, and
-// gives those that wait, in order.
+// Waiting says whether a checkpoint, as read, waits to be judged for a passport.
+func Waiting(passport *v1alpha1.Passport, checkpoint *v1alpha1.Checkpoint) bool {
+	return !Marked(checkpoint) && !slices.Contains(passport.Status.Folded, checkpoint.UID)
+}
+
+// sort marks what can be marked at sight, forgets folded checkpoints that are marked by now or gone,
+// and gives those that wait, in order.
 func (o *Outcome) sort(s Situation) []*v1alpha1.Checkpoint {
 	var waiting, folded []*v1alpha1.Checkpoint
-	marked := map[types.UID]bool{}
+	unmarked := map[types.UID]bool{}
 	for i := range s.Checkpoints {
 		checkpoint := &s.Checkpoints[i]
 		switch {
-		case Marked(checkpoint):
-			marked[checkpoint.UID] = true
-		case slices.Contains(o.Status.Folded, checkpoint.UID):
-			folded = append(folded, checkpoint)
-		default:
+		case Waiting(s.Passport, checkpoint):
 			if mark, is := foreign(s.Passport, checkpoint); is {
 				o.mark(mark)
 				continue
 			}
 			waiting = append(waiting, checkpoint)
+		case !Marked(checkpoint):
+			folded = append(folded, checkpoint)
+			unmarked[checkpoint.UID] = true
 		}
 	}
 	inOrder(waiting)
@@ -126,29 +133,55 @@ func (o *Outcome) sort(s Situation) []*v1alpha1.Checkpoint {
 	for _, checkpoint := range folded {
 		o.mark(acceptedMark(s.Passport, &o.Status, checkpoint))
 	}
-	if !s.Passport.Status.Phase.Finished() {
-		var refused []*v1alpha1.Checkpoint
-		waiting, refused = tooMany(waiting, seconds(o.Status.Issued.CheckpointIntervalSeconds))
-		for _, checkpoint := range refused {
-			o.mark(tooManyMark(checkpoint))
-		}
-		if len(waiting) > 0 {
-			// Written along with the next fold: a list of marked ones alone is worth no write.
-			o.Status.Folded = slices.DeleteFunc(o.Status.Folded, func(uid types.UID) bool { return marked[uid] })
-		}
+	if s.Passport.Status.Phase.Finished() {
+		return waiting
+	}
+	waiting, refused := tooMany(waiting, seconds(o.Status.Issued.CheckpointIntervalSeconds))
+	for _, checkpoint := range refused {
+		o.mark(tooManyMark(checkpoint))
+	}
+	if len(waiting) > 0 {
+		// Written along with the next fold: a list of marked ones alone is worth no write.
+		o.Status.Folded = slices.DeleteFunc(o.Status.Folded, func(uid types.UID) bool {
+			return !unmarked[uid] && (s.has(uid) || !s.ListedAt.IsZero())
+		})
 	}
 	return waiting
 }
 
-// refuse marks what came after the end.
+// has says whether a checkpoint is among those that were read.
+func (s Situation) has(uid types.UID) bool {
+	return slices.ContainsFunc(s.Checkpoints, func(c v1alpha1.Checkpoint) bool { return c.UID == uid })
+}
+
+// lacksFolded says whether a folded checkpoint is missing from what was read.
+func (o *Outcome) lacksFolded(s Situation) bool {
+	return slices.ContainsFunc(o.Status.Folded, func(uid types.UID) bool { return !s.has(uid) })
+}
+
+// agent is the AgentPassport that the passport was issued under, nil where it is gone. Another of its
+// name has no say.
+func (s Situation) agent() *v1alpha1.AgentPassport {
+	if s.Agent == nil || s.Agent.UID != s.Passport.Status.Issued.AgentUID {
+		return nil
+	}
+	return s.Agent
+}
+
+// refuse marks what does not count because the passport is over.
 func (o *Outcome) refuse(s Situation, waiting []*v1alpha1.Checkpoint) {
-	status := s.Passport.Status
+	phase, end := o.Status.Phase, o.Status.EndTime.Time
 	for _, checkpoint := range waiting {
-		if status.Phase == v1alpha1.PhaseExpired {
-			o.mark(lateMark(s.Passport, checkpoint, status.EndTime.Time))
-			continue
+		at := checkpoint.CreationTimestamp.Time
+		switch {
+		case phase == v1alpha1.PhaseExpired && at.After(end):
+			o.mark(lateMark(s.Passport, checkpoint, end))
+		case phase == v1alpha1.PhaseRejected, phase != v1alpha1.PhaseExpired && !at.Before(end):
+			o.mark(endedMark(s.Passport, checkpoint, phase, end))
+		default:
+			// All that was made in time was counted, but for what was too many.
+			o.mark(tooManyMark(checkpoint))
 		}
-		o.mark(endedMark(s.Passport, checkpoint, status.Phase, status.EndTime.Time))
 	}
 }
 
@@ -169,8 +202,9 @@ func (o *Outcome) fold(s Situation, waiting []*v1alpha1.Checkpoint, end **ending
 		accepted++
 		for _, finding := range findings(s, &o.Status, checkpoint) {
 			o.raise(s, finding)
-			if finding.Revokes && (*end == nil || finding.At.Before((*end).at)) {
-				*end = revokedBySignal(finding)
+			*end = earlierEnd(*end, ownBlock(s, finding.Type))
+			if finding.Revokes {
+				*end = earlierEnd(revokedBySignal(finding, o.Status.IssueTime.Time), *end)
 			}
 		}
 	}
@@ -196,6 +230,7 @@ func (o *Outcome) count(passport *v1alpha1.Passport, checkpoint *v1alpha1.Checkp
 	status.Folded = append(status.Folded, checkpoint.UID)
 	status.ObservedGeneration = passport.Generation
 	setCheckpointBy(status)
+	setIssued(status, passport)
 	o.mark(acceptedMark(passport, status, checkpoint))
 }
 
@@ -214,11 +249,12 @@ func findings(s Situation, status *v1alpha1.PassportStatus, checkpoint *v1alpha1
 	at := checkpoint.CreationTimestamp.Time
 	found := review.OutsideScope(*status.Issued, s.Passport.Spec.Intent, checkpoint.Spec.ServicesUsed, checkpoint.Name, at)
 	found = append(found, review.Burst(*status.CheckpointWindow, seconds(status.Issued.CheckpointIntervalSeconds), at)...)
-	if s.Agent == nil {
+	agent := s.agent()
+	if agent == nil {
 		return found
 	}
 	for i := range found {
-		found[i] = review.Accept(found[i], s.Agent.Spec.Accountability.Accept)
+		found[i] = review.Accept(found[i], agent.Spec.Accountability.Accept)
 	}
 	return found
 }
@@ -234,10 +270,15 @@ func (o *Outcome) raise(s Situation, finding review.Finding) {
 	}
 	signal := &o.Status.Signals[i]
 	signal.Severity = review.Worse(finding.Severity, signal.Severity)
-	signal.Message, signal.LastTime = finding.Message, at
 	signal.Count++
+	if at.Before(&signal.FirstTime) {
+		signal.FirstTime = at
+	}
+	if !at.Before(&signal.LastTime) {
+		signal.Message, signal.LastTime = finding.Message, at
+	}
 	o.tell(News{Kind: NewsSignal, Reason: finding.Type, Message: fmt.Sprintf("%s: %s", finding.Severity, finding.Message)})
-	if s.Agent != nil && s.Agent.UID == o.Status.Issued.AgentUID && review.Blocks(finding.Severity, s.Agent.Spec.Accountability) {
+	if agent := s.agent(); agent != nil && review.Blocks(finding.Severity, agent.Spec.Accountability) {
 		o.Blocks = append(o.Blocks, blockFor(s.Passport, finding.Type, finding.Message))
 	}
 }
@@ -245,14 +286,28 @@ func (o *Outcome) raise(s Situation, finding review.Finding) {
 // close ends the passport where it is over, and else says when to look again.
 func (o *Outcome) close(s Situation, rest []*v1alpha1.Checkpoint, end *ending) {
 	expiry := o.Status.ExpirationTime.Time
+	if end == nil || end.at.After(expiry) {
+		o.watchSilence(s)
+		end = earlierEnd(end, o.blockedForSilence(s))
+	}
 	if end != nil && !end.at.After(expiry) {
-		o.finish(s, rest, *end)
+		// What was made before the end counts, seen or not. A revocation waits for no grace, though.
+		if o.Confirm = s.ListedAt.IsZero(); !o.Confirm {
+			o.finish(s, rest, *end)
+		}
 		return
 	}
-	o.watchSilence(s)
 	if o.settled(s, expiry) {
 		o.finish(s, rest, *expired(&o.Status))
 	}
+}
+
+// blockedForSilence is the end that a block brings which a crash left without its silence.
+func (o *Outcome) blockedForSilence(s Situation) *ending {
+	if signal(&o.Status, review.CheckpointSilence) == nil {
+		return nil
+	}
+	return ownBlock(s, review.CheckpointSilence)
 }
 
 // settled says whether it is certain that nothing reached the API server in time: a live LIST began
@@ -290,8 +345,8 @@ func (o *Outcome) watchSilence(s Situation) {
 		last = &status.LastCheckpointTime.Time
 	}
 	finding := review.Silence(due, last)
-	if s.Agent != nil {
-		finding = review.Accept(finding, s.Agent.Spec.Accountability.Accept)
+	if agent := s.agent(); agent != nil {
+		finding = review.Accept(finding, agent.Spec.Accountability.Accept)
 	}
 	o.raise(s, finding)
 }
@@ -313,13 +368,7 @@ func (o *Outcome) finish(s Situation, waiting []*v1alpha1.Checkpoint, end ending
 		kind = NewsRevoked
 	}
 	o.tell(News{Kind: kind, Reason: string(end.reason), Message: end.message})
-	for _, checkpoint := range waiting {
-		if end.phase == v1alpha1.PhaseExpired {
-			o.mark(lateMark(s.Passport, checkpoint, end.at))
-			continue
-		}
-		o.mark(endedMark(s.Passport, checkpoint, end.phase, end.at))
-	}
+	o.refuse(s, waiting)
 }
 
 func (o *Outcome) mark(mark Mark) {

@@ -119,20 +119,23 @@ func TestMarkStatus(t *testing.T) {
 		want     v1alpha1.CheckpointStatus
 	}{
 		"accepted": {
-			Mark{Checkpoint: &earlier, Reason: v1alpha1.ReasonAccepted, Message: "counted", Expiry: after(310)}, passport,
+			Mark{Checkpoint: &earlier, Reason: v1alpha1.ReasonAccepted, Message: "counted", Expiry: after(310)},
+			passport,
 			v1alpha1.CheckpointStatus{ObservedGeneration: 1, PassportUID: "passport-uid", ExpirationTime: &metav1.Time{Time: after(310)}, Conditions: []metav1.Condition{
 				{Type: "Ready", Status: "True", Reason: "Accepted", Message: "counted", ObservedGeneration: 1, LastTransitionTime: metaAfter(20)},
 			}},
 		},
 		"rejected": {
-			Mark{Checkpoint: &earlier, Reason: v1alpha1.ReasonTooLate, Message: "late"}, passport,
+			Mark{Checkpoint: &earlier, Reason: v1alpha1.ReasonTooLate, Message: "late"},
+			passport,
 			v1alpha1.CheckpointStatus{ObservedGeneration: 1, PassportUID: "passport-uid", Conditions: []metav1.Condition{
 				{Type: "Stalled", Status: "True", Reason: "TooLate", Message: "late", ObservedGeneration: 1, LastTransitionTime: metaAfter(20)},
 				{Type: "Ready", Status: "False", Reason: "TooLate", Message: "late", ObservedGeneration: 1, LastTransitionTime: metaAfter(20)},
 			}},
 		},
 		"rejected by nobody": {
-			Mark{Checkpoint: &earlier, Reason: v1alpha1.ReasonPassportNotFound, Message: "no Passport"}, nil,
+			Mark{Checkpoint: &earlier, Reason: v1alpha1.ReasonPassportNotFound, Message: "no Passport"},
+			nil,
 			v1alpha1.CheckpointStatus{ObservedGeneration: 1, Conditions: []metav1.Condition{
 				{Type: "Stalled", Status: "True", Reason: "PassportNotFound", Message: "no Passport", ObservedGeneration: 1, LastTransitionTime: metaAfter(20)},
 				{Type: "Ready", Status: "False", Reason: "PassportNotFound", Message: "no Passport", ObservedGeneration: 1, LastTransitionTime: metaAfter(20)},

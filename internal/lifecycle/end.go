@@ -35,7 +35,7 @@ func revoked(s Situation) *ending {
 		consider(deleted.Time, v1alpha1.ReasonPassportDeleted, "the Passport was deleted")
 	}
 	if active := slices.DeleteFunc(Blocking(s.Blocks, passport.Spec.AgentRef.Name), aheadOf(passport)); len(active) > 0 {
-		consider(active[0].CreationTimestamp.Time, v1alpha1.ReasonAgentBlocked, "AgentBlock %s: %s", active[0].Name, active[0].Spec.Reason)
+		first = earlierEnd(first, blockedBy(passport, active[0]))
 	}
 	if revocation := passport.Spec.Revocation; revocation != nil {
 		consider(s.Now, v1alpha1.ReasonRevokedByRequest, "%s%s", revocation.Reason, signedBy(revocation.By))
@@ -47,6 +47,37 @@ func revoked(s Situation) *ending {
 		consider(s.Now, v1alpha1.ReasonAgentSuspended, "agent %s is suspended", agent.Name)
 	}
 	return first
+}
+
+// blockedBy is the end that a block brings, no earlier than the issue.
+func blockedBy(passport *v1alpha1.Passport, block v1alpha1.AgentBlock) *ending {
+	at := block.CreationTimestamp.Truncate(time.Second)
+	if issue := passport.Status.IssueTime.Time; at.Before(issue) {
+		at = issue
+	}
+	return &ending{
+		at: at, phase: v1alpha1.PhaseRevoked, reason: v1alpha1.ReasonAgentBlocked,
+		message: fmt.Sprintf("AgentBlock %s: %s", block.Name, block.Spec.Reason),
+	}
+}
+
+// ownBlock is the end by a block that a finding of this type on this very passport made before a
+// crash; nil where there is none. It bites from when it was made.
+func ownBlock(s Situation, finding string) *ending {
+	for _, block := range Blocking(s.Blocks, s.Passport.Spec.AgentRef.Name) {
+		if block.Name == blockName(s.Passport, finding) {
+			return blockedBy(s.Passport, block)
+		}
+	}
+	return nil
+}
+
+// earlierEnd gives the earlier of two ends, the first in the same second. Either may be nil.
+func earlierEnd(a, b *ending) *ending {
+	if a == nil || (b != nil && b.at.Before(a.at)) {
+		return b
+	}
+	return a
 }
 
 // aheadOf picks out a block that a finding on this very passport made, and that a crash left without
@@ -72,10 +103,14 @@ func signedBy(actor *v1alpha1.Actor) string {
 	return fmt.Sprintf(" (by %s)", actor.Username)
 }
 
-// revokedBySignal is the end that a finding brings.
-func revokedBySignal(finding review.Finding) *ending {
+// revokedBySignal is the end that a finding brings, no earlier than the issue.
+func revokedBySignal(finding review.Finding, issue time.Time) *ending {
+	at := finding.At.Truncate(time.Second)
+	if at.Before(issue) {
+		at = issue
+	}
 	return &ending{
-		at:      finding.At.Truncate(time.Second),
+		at:      at,
 		phase:   v1alpha1.PhaseRevoked,
 		reason:  v1alpha1.ReasonSignalRaised,
 		message: fmt.Sprintf("%s: %s", finding.Type, finding.Message),

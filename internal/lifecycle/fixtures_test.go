@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -147,6 +148,14 @@ func marks(outcome Outcome) map[types.UID]v1alpha1.Reason {
 		reasons[mark.Checkpoint.UID] = mark.Reason
 	}
 	return reasons
+}
+
+// written writes marks on the checkpoints that are stored.
+func written(marks []Mark, passport *v1alpha1.Passport, stored []v1alpha1.Checkpoint) {
+	for _, mark := range marks {
+		i := slices.IndexFunc(stored, func(c v1alpha1.Checkpoint) bool { return c.UID == mark.Checkpoint.UID })
+		stored[i].Status = mark.Status(passport, noon)
+	}
 }
 
 func readyOf(conditions []metav1.Condition) *metav1.Condition {

@@ -225,8 +225,7 @@ func Issue(passport *v1alpha1.Passport, terms v1alpha1.IssuedTerms, issue time.T
 	status.DelegationDepth = new(int32)
 	status.Issued = &terms
 	setCheckpointBy(&status)
-	message := fmt.Sprintf("issued to %s, good until %s", passport.Spec.AgentRef.Name, stamp(expiry))
-	setReady(&status, passport.Generation, metav1.ConditionTrue, v1alpha1.ReasonIssued, message, issue)
+	setIssued(&status, passport)
 	if terms.SecretName != "" {
 		SetDelivered(&status, passport.Generation, v1alpha1.ReasonDelivered, "Secret "+terms.SecretName+" holds the token", issue)
 	}

@@ -157,7 +157,9 @@ func TestDecideOnAnIntent(t *testing.T) {
 			"spec.intent.services names stripe, aws, and the passport would carry github, slack: grant it in spec.grants of AgentPassport bot, or leave it out",
 		},
 		"Enforced, narrowed away": {
-			v1alpha1.ModeEnforced, intent("x", "slack"), []v1alpha1.ServiceGrant{{Service: "github"}}, v1alpha1.ReasonServiceNotGranted,
+			v1alpha1.ModeEnforced, intent("x", "slack"),
+			[]v1alpha1.ServiceGrant{{Service: "github"}},
+			v1alpha1.ReasonServiceNotGranted,
 			"spec.intent.services names slack, and the passport would carry github:",
 		},
 		"Standard, not granted": {v1alpha1.ModeStandard, intent("x", "stripe"), nil, v1alpha1.ReasonServiceNotGranted, "names stripe"},

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -62,6 +63,12 @@ func finish(
 	}
 }
 
+// setIssued has Ready say until when the passport is good.
+func setIssued(status *v1alpha1.PassportStatus, passport *v1alpha1.Passport) {
+	message := fmt.Sprintf("issued to %s, good until %s", passport.Spec.AgentRef.Name, stamp(status.ExpirationTime.Time))
+	setReady(status, passport.Generation, metav1.ConditionTrue, v1alpha1.ReasonIssued, message, status.IssueTime.Time)
+}
+
 // setCheckpointBy derives checkpointBy from the leash.
 func setCheckpointBy(status *v1alpha1.PassportStatus) {
 	status.CheckpointBy = nil
@@ -73,8 +80,8 @@ func setCheckpointBy(status *v1alpha1.PassportStatus) {
 
 // lastSign is when the agent last showed that it is alive: its last checkpoint, or its issue.
 func lastSign(status *v1alpha1.PassportStatus) time.Time {
-	if status.LastCheckpointTime != nil {
-		return status.LastCheckpointTime.Time
+	if last := status.LastCheckpointTime; last != nil && last.After(status.IssueTime.Time) {
+		return last.Time
 	}
 	return status.IssueTime.Time
 }

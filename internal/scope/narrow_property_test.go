@@ -66,7 +66,7 @@ func within(t *rapid.T, grants []v1alpha1.ServiceGrant, got []v1alpha1.IssuedSer
 func asGrants(services []v1alpha1.IssuedService) []v1alpha1.ServiceGrant {
 	grants := make([]v1alpha1.ServiceGrant, 0, len(services))
 	for _, s := range services {
-		grants = append(grants, v1alpha1.ServiceGrant{Service: s.Service, Scopes: s.Scopes, Constraints: s.Constraints})
+		grants = append(grants, v1alpha1.ServiceGrant(s))
 	}
 	return grants
 }
