@@ -8,7 +8,6 @@ import (
 	"github.com/go-logr/logr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"agentpassport.dev/operator/test/apiserver"

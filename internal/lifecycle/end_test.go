@@ -26,14 +26,6 @@ func refreshed(passport *v1alpha1.Passport, cached, live []v1alpha1.Checkpoint) 
 	return read
 }
 
-// write stores marks on the checkpoints that they are for.
-func write(passport *v1alpha1.Passport, checkpoints []v1alpha1.Checkpoint, marks []Mark, now time.Time) {
-	for _, mark := range marks {
-		i := slices.IndexFunc(checkpoints, func(c v1alpha1.Checkpoint) bool { return c.UID == mark.Checkpoint.UID })
-		checkpoints[i].Status = mark.Status(passport, now)
-	}
-}
-
 // look asks the rules as the controller does: by a cache first, and where they ask for it by a live
 // LIST that begins now.
 func look(cached Situation, live []v1alpha1.Checkpoint) Outcome {
