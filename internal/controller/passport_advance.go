@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -18,6 +19,17 @@ func (r *PassportReconciler) advance(ctx context.Context, passport *v1alpha1.Pas
 	outcome, err := r.outcome(ctx, passport)
 	if err != nil {
 		return ctrl.Result{}, err
+	}
+	if len(outcome.Blocks) > 0 {
+		// A block is made before the status is stored, so nothing else refuses it for an old view.
+		var live v1alpha1.Passport
+		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(passport), &live); err != nil {
+			return ctrl.Result{}, client.IgnoreNotFound(err)
+		}
+		if live.UID != passport.UID || live.ResourceVersion != passport.ResourceVersion {
+			staleSkips.Inc()
+			return r.wake(r.Clock.Now().Add(time.Second)), nil
+		}
 	}
 	for i := range outcome.Blocks {
 		if err := r.Create(ctx, &outcome.Blocks[i]); err != nil && !apierrors.IsAlreadyExists(err) && !terminating(ctx, r.Live, passport.Namespace) {

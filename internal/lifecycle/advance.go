@@ -286,7 +286,7 @@ func (o *Outcome) raise(s Situation, finding review.Finding) {
 // close ends the passport where it is over, and else says when to look again.
 func (o *Outcome) close(s Situation, rest []*v1alpha1.Checkpoint, end *ending) {
 	expiry := o.Status.ExpirationTime.Time
-	if end == nil || end.at.After(expiry) {
+	if end == nil || end.at.After(expiry) || ownBlock(s, review.CheckpointSilence) != nil && o.silentBefore(end.at) {
 		o.watchSilence(s)
 		end = earlierEnd(end, o.blockedForSilence(s))
 	}
@@ -300,6 +300,12 @@ func (o *Outcome) close(s Situation, rest []*v1alpha1.Checkpoint, end *ending) {
 	if o.settled(s, expiry) {
 		o.finish(s, rest, *expired(&o.Status))
 	}
+}
+
+// silentBefore says whether a checkpoint was due before a time.
+func (o *Outcome) silentBefore(at time.Time) bool {
+	due, leashed := checkpointDue(*o.Status.Issued, o.Status.ExpirationTime.Time, lastSign(&o.Status))
+	return leashed && due.Before(at)
 }
 
 // blockedForSilence is the end that a block brings which a crash left without its silence.

@@ -231,11 +231,12 @@ func TestABlockThatACrashLeftBehindBitesFromWhenItWasMade(t *testing.T) {
 		now     int
 		counted int32
 	}{
-		"and another block follows":        {reports: []v1alpha1.Checkpoint{report(50, "a", using("stripe"))}, made: 51, others: []v1alpha1.AgentBlock{block(60, "stop", "bot")}, now: 70, counted: 1},
-		"and the expiry follows":           {reports: []v1alpha1.Checkpoint{report(50, "a", using("stripe"))}, made: 51, now: 9999, counted: 1},
-		"and more reports follow":          {reports: []v1alpha1.Checkpoint{report(50, "a", using("stripe")), report(55, "b")}, made: 51, now: 70, counted: 1},
-		"in the second of its report":      {reports: []v1alpha1.Checkpoint{report(50, "a", using("stripe"))}, made: 50, now: 70, counted: 1},
-		"of a silence, the expiry follows": {made: 305, now: 9999},
+		"and another block follows":           {reports: []v1alpha1.Checkpoint{report(50, "a", using("stripe"))}, made: 51, others: []v1alpha1.AgentBlock{block(60, "stop", "bot")}, now: 70, counted: 1},
+		"and the expiry follows":              {reports: []v1alpha1.Checkpoint{report(50, "a", using("stripe"))}, made: 51, now: 9999, counted: 1},
+		"and more reports follow":             {reports: []v1alpha1.Checkpoint{report(50, "a", using("stripe")), report(55, "b")}, made: 51, now: 70, counted: 1},
+		"in the second of its report":         {reports: []v1alpha1.Checkpoint{report(50, "a", using("stripe"))}, made: 50, now: 70, counted: 1},
+		"of a silence, the expiry follows":    {made: 305, now: 9999},
+		"of a silence, another block follows": {made: 305, others: []v1alpha1.AgentBlock{block(310, "stop", "bot")}, now: 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			passport := active(leash(v1alpha1.ModeLogged, 900, 300, 86400))

@@ -219,6 +219,9 @@ func (w *world) reconcile(shown objects) (wrote bool) {
 			w.Fatal("a live LIST does not settle it")
 		}
 	}
+	if len(outcome.Blocks) > 0 && shown.passport.ResourceVersion != w.stored().passport.ResourceVersion {
+		return wrote // a block is made by the newest Passport alone
+	}
 	for _, made := range outcome.Blocks {
 		if !w.write() {
 			return wrote
