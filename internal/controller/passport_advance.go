@@ -20,21 +20,12 @@ func (r *PassportReconciler) advance(ctx context.Context, passport *v1alpha1.Pas
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if len(outcome.Blocks) > 0 {
-		// A block is made before the status is stored, so nothing else refuses it for an old view.
-		var live v1alpha1.Passport
-		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(passport), &live); err != nil {
-			return ctrl.Result{}, client.IgnoreNotFound(err)
-		}
-		if live.UID != passport.UID || live.ResourceVersion != passport.ResourceVersion {
-			staleSkips.Inc()
-			return r.wake(r.Clock.Now().Add(time.Second)), nil
-		}
+	stale, err := r.block(ctx, passport, outcome.Blocks)
+	if err != nil {
+		return ctrl.Result{}, err
 	}
-	for i := range outcome.Blocks {
-		if err := r.Create(ctx, &outcome.Blocks[i]); err != nil && !apierrors.IsAlreadyExists(err) && !terminating(ctx, r.Live, passport.Namespace) {
-			return ctrl.Result{}, err
-		}
+	if stale {
+		return r.wake(r.Clock.Now().Add(time.Second)), nil
 	}
 	if outcome.Status.Phase.Finished() {
 		if err := r.store(ctx, passport, outcome.Status, outcome.News); err != nil {
@@ -56,6 +47,29 @@ func (r *PassportReconciler) advance(ctx context.Context, passport *v1alpha1.Pas
 		return r.wake(again), nil
 	}
 	return r.wake(outcome.Wake), nil
+}
+
+// block makes the blocks that findings on a passport bring. They come before the status, whose write
+// would refuse an old view; so the view is compared with the stored Passport first.
+func (r *PassportReconciler) block(ctx context.Context, passport *v1alpha1.Passport, blocks []v1alpha1.AgentBlock) (stale bool, err error) {
+	if len(blocks) == 0 {
+		return false, nil
+	}
+	var live v1alpha1.Passport
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(passport), &live); err != nil {
+		return true, client.IgnoreNotFound(err)
+	}
+	if live.UID != passport.UID || live.ResourceVersion != passport.ResourceVersion {
+		staleSkips.Inc()
+		return true, nil
+	}
+	for i := range blocks {
+		err := r.Create(ctx, &blocks[i])
+		if err != nil && !apierrors.IsAlreadyExists(err) && !terminating(ctx, r.Live, passport.Namespace) {
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // outcome asks the rules, by the cache first. What rests on an absence is asked again of a live LIST.

@@ -201,10 +201,10 @@ func (o *Outcome) fold(s Situation, waiting []*v1alpha1.Checkpoint, end **ending
 		o.count(s.Passport, checkpoint)
 		accepted++
 		for _, finding := range findings(s, &o.Status, checkpoint) {
-			o.raise(s, finding)
+			finding = o.raise(s, finding)
 			*end = earlierEnd(*end, ownBlock(s, finding.Type))
 			if finding.Revokes {
-				*end = earlierEnd(revokedBySignal(finding, o.Status.IssueTime.Time), *end)
+				*end = earlierEnd(revokedBySignal(s.Passport, finding), *end)
 			}
 		}
 	}
@@ -248,20 +248,16 @@ func used(have, more []v1alpha1.ServiceName) []v1alpha1.ServiceName {
 func findings(s Situation, status *v1alpha1.PassportStatus, checkpoint *v1alpha1.Checkpoint) []review.Finding {
 	at := checkpoint.CreationTimestamp.Time
 	found := review.OutsideScope(*status.Issued, s.Passport.Spec.Intent, checkpoint.Spec.ServicesUsed, checkpoint.Name, at)
-	found = append(found, review.Burst(*status.CheckpointWindow, seconds(status.Issued.CheckpointIntervalSeconds), at)...)
-	agent := s.agent()
-	if agent == nil {
-		return found
-	}
-	for i := range found {
-		found[i] = review.Accept(found[i], agent.Spec.Accountability.Accept)
-	}
-	return found
+	return append(found, review.Burst(*status.CheckpointWindow, seconds(status.Issued.CheckpointIntervalSeconds), at)...)
 }
 
 // raise writes a finding into the signals, tells of it, and blocks the agent where its
-// accountability says so.
-func (o *Outcome) raise(s Situation, finding review.Finding) {
+// accountability says so. It gives the finding as it holds under the agent's standing exceptions.
+func (o *Outcome) raise(s Situation, finding review.Finding) review.Finding {
+	agent := s.agent()
+	if agent != nil {
+		finding = review.Accept(finding, agent.Spec.Accountability.Accept)
+	}
 	at := metav1.NewTime(finding.At.Truncate(time.Second))
 	i := slices.IndexFunc(o.Status.Signals, func(signal v1alpha1.Signal) bool { return signal.Type == finding.Type })
 	if i < 0 {
@@ -278,9 +274,10 @@ func (o *Outcome) raise(s Situation, finding review.Finding) {
 		signal.Message, signal.LastTime = finding.Message, at
 	}
 	o.tell(News{Kind: NewsSignal, Reason: finding.Type, Message: fmt.Sprintf("%s: %s", finding.Severity, finding.Message)})
-	if agent := s.agent(); agent != nil && review.Blocks(finding.Severity, agent.Spec.Accountability) {
+	if agent != nil && review.Blocks(finding.Severity, agent.Spec.Accountability) {
 		o.Blocks = append(o.Blocks, blockFor(s.Passport, finding.Type, finding.Message))
 	}
+	return finding
 }
 
 // close ends the passport where it is over, and else says when to look again.
@@ -350,11 +347,7 @@ func (o *Outcome) watchSilence(s Situation) {
 	if status.LastCheckpointTime != nil {
 		last = &status.LastCheckpointTime.Time
 	}
-	finding := review.Silence(due, last)
-	if agent := s.agent(); agent != nil {
-		finding = review.Accept(finding, agent.Spec.Accountability.Accept)
-	}
-	o.raise(s, finding)
+	o.raise(s, review.Silence(due, last))
 }
 
 func signal(status *v1alpha1.PassportStatus, kind string) *v1alpha1.Signal {

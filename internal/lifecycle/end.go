@@ -22,10 +22,7 @@ type ending struct {
 func revoked(s Situation) *ending {
 	var first *ending
 	consider := func(at time.Time, reason v1alpha1.Reason, format string, args ...any) {
-		at = at.Truncate(time.Second)
-		if issue := s.Passport.Status.IssueTime.Time; at.Before(issue) {
-			at = issue
-		}
+		at = sinceIssue(s.Passport, at)
 		if first == nil || at.Before(first.at) {
 			first = &ending{at: at, phase: v1alpha1.PhaseRevoked, reason: reason, message: fmt.Sprintf(format, args...)}
 		}
@@ -49,14 +46,10 @@ func revoked(s Situation) *ending {
 	return first
 }
 
-// blockedBy is the end that a block brings, no earlier than the issue.
+// blockedBy is the end that a block brings.
 func blockedBy(passport *v1alpha1.Passport, block v1alpha1.AgentBlock) *ending {
-	at := block.CreationTimestamp.Truncate(time.Second)
-	if issue := passport.Status.IssueTime.Time; at.Before(issue) {
-		at = issue
-	}
 	return &ending{
-		at: at, phase: v1alpha1.PhaseRevoked, reason: v1alpha1.ReasonAgentBlocked,
+		at: sinceIssue(passport, block.CreationTimestamp.Time), phase: v1alpha1.PhaseRevoked, reason: v1alpha1.ReasonAgentBlocked,
 		message: fmt.Sprintf("AgentBlock %s: %s", block.Name, block.Spec.Reason),
 	}
 }
@@ -103,14 +96,19 @@ func signedBy(actor *v1alpha1.Actor) string {
 	return fmt.Sprintf(" (by %s)", actor.Username)
 }
 
-// revokedBySignal is the end that a finding brings, no earlier than the issue.
-func revokedBySignal(finding review.Finding, issue time.Time) *ending {
-	at := finding.At.Truncate(time.Second)
-	if at.Before(issue) {
-		at = issue
+// sinceIssue is the second of an end: nothing ends before it was issued, whatever a clock says.
+func sinceIssue(passport *v1alpha1.Passport, at time.Time) time.Time {
+	at = at.Truncate(time.Second)
+	if issue := passport.Status.IssueTime.Time; at.Before(issue) {
+		return issue
 	}
+	return at
+}
+
+// revokedBySignal is the end that a finding brings.
+func revokedBySignal(passport *v1alpha1.Passport, finding review.Finding) *ending {
 	return &ending{
-		at:      at,
+		at:      sinceIssue(passport, finding.At),
 		phase:   v1alpha1.PhaseRevoked,
 		reason:  v1alpha1.ReasonSignalRaised,
 		message: fmt.Sprintf("%s: %s", finding.Type, finding.Message),
