@@ -162,6 +162,11 @@ type AgentPassportStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	DocumentDigest string `json:"documentDigest,omitempty"`
 
+	// baseline is what the agent's missions are like; absent before the first that was Clean or
+	// Approved.
+	// +optional
+	Baseline *Baseline `json:"baseline,omitempty"`
+
 	// blockedBy names the AgentBlocks in force for the agent, the first 10 in the order of names.
 	// +optional
 	// +listType=set

@@ -9,10 +9,11 @@ type Reason string
 // Condition types of every kind.
 const (
 	// ConditionReady of a Passport is True while it is Active; of a Checkpoint, once it is accepted;
-	// of an AgentPassport and an AgentBlock, once the operator has read it and acts on it.
+	// of a Checkout, once it is judged; of an AgentPassport and an AgentBlock, once the operator has read it and acts on it.
 	ConditionReady ConditionType = "Ready"
 	// ConditionStalled is True, and there, only where the object never becomes Ready (again): a
-	// Passport that ended by other than a checkout, a Checkpoint that was rejected (kstatus).
+	// Passport that ended by other than a checkout, a Checkpoint or Checkout that does not count
+	// (kstatus).
 	ConditionStalled ConditionType = "Stalled"
 )
 
@@ -39,6 +40,13 @@ const (
 const (
 	// ConditionTokenDelivered is True while the Secret of an Active passport holds its token.
 	ConditionTokenDelivered ConditionType = "TokenDelivered"
+)
+
+// Condition types of a Checkout.
+const (
+	// ConditionAccepted is True where the verdict is Clean or a reviewer approved, False where a
+	// reviewer blocked, Unknown while a review is awaited.
+	ConditionAccepted ConditionType = "Accepted"
 )
 
 // Reasons of an AgentPassport's conditions.
@@ -150,6 +158,34 @@ const (
 	ReasonPassportEnded Reason = "PassportEnded"
 	// ReasonTooMany: twenty checkpoints of the same interval were waiting already.
 	ReasonTooMany Reason = "TooMany"
+)
+
+// Reason of a Passport that is CheckedOut.
+const (
+	// ReasonCheckedOut: a Checkout ended the mission.
+	ReasonCheckedOut Reason = "CheckedOut"
+)
+
+// Reasons of a Checkout's Ready condition, beside PassportNotFound, NotYours and PassportEnded.
+const (
+	// ReasonJudged: the verdict is given, and what follows from it at once is done.
+	ReasonJudged Reason = "Judged"
+	// ReasonBlockingAgent: the verdict is given, and the agent is being blocked.
+	ReasonBlockingAgent Reason = "BlockingAgent"
+	// ReasonAlreadyCheckedOut: another Checkout of the Passport came first.
+	ReasonAlreadyCheckedOut Reason = "AlreadyCheckedOut"
+	// ReasonCheckoutNotAvailable: the Passport is in mode Standard, which has no checkouts.
+	ReasonCheckoutNotAvailable Reason = "CheckoutNotAvailable"
+)
+
+// Reasons of a Checkout's Accepted condition, beside Blocked: a reviewer blocked the agent.
+const (
+	// ReasonClean: the detectors found nothing that needs a person.
+	ReasonClean Reason = "Clean"
+	// ReasonApproved: a reviewer approved.
+	ReasonApproved Reason = "Approved"
+	// ReasonAwaitingReview: a person has to decide.
+	ReasonAwaitingReview Reason = "AwaitingReview"
 )
 
 // Reasons of an AgentBlock's Ready condition.

@@ -27,6 +27,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&AgentPassport{}, &AgentPassportList{},
 		&Passport{}, &PassportList{},
 		&Checkpoint{}, &CheckpointList{},
+		&Checkout{}, &CheckoutList{},
 		&AgentBlock{}, &AgentBlockList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)

@@ -193,7 +193,8 @@ type PassportSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a Passport is one mission and does not change: create another (only spec.revocation can be set, once)"
 	TokenDelivery TokenDelivery `json:"tokenDelivery,omitempty"`
 
-	// ttlSecondsAfterFinished is how long a finished Passport is kept, in seconds, 0 to 31536000.
+	// ttlSecondsAfterFinished is how long a mission is kept once it is over and decided, in seconds,
+	// 0 to 31536000. A mission whose Checkout awaits its review is kept however long that takes.
 	// +optional
 	// +kubebuilder:default=86400
 	// +kubebuilder:validation:Minimum=0
@@ -354,6 +355,19 @@ type CheckpointWindow struct {
 	Count int32 `json:"count,omitempty"`
 }
 
+// CheckoutReference is the Checkout of a mission.
+type CheckoutReference struct {
+	// name of the Checkout, in the Passport's namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// uid of the Checkout.
+	// +required
+	UID types.UID `json:"uid,omitempty"` //nolint:kubeapilinter // controller-gen takes no length marker on types.UID
+}
+
 // PassportStatus is the state of one mission. Times are whole seconds by the API server's clock.
 type PassportStatus struct {
 	// conditions are Ready (the passport is Active; the reason says why it is not), TokenDelivered
@@ -433,6 +447,24 @@ type PassportStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=32
 	Signals []Signal `json:"signals,omitempty"`
+
+	// longestGapSeconds is the longest time without a sign of life: between issue, accepted
+	// checkpoints and end.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	LongestGapSeconds int64 `json:"longestGapSeconds,omitempty"`
+
+	// submitters are the usernames behind the accepted checkpoints, at most 32, in order of names.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=512
+	Submitters []string `json:"submitters,omitempty"`
+
+	// checkout is the Checkout that ends the mission, or that it is judged by after its end. Once
+	// set, it does not change.
+	// +optional
+	Checkout *CheckoutReference `json:"checkout,omitempty"`
 
 	// checkpointWindow counts the checkpoints of the running interval.
 	// +optional
