@@ -45,11 +45,11 @@ type Baseline struct {
 
 	// actions a mission. The last hundred missions weigh the most.
 	// +optional
-	Actions Distribution `json:"actions,omitzero"`
+	Actions Distribution `json:"actions,omitempty,omitzero"`
 
 	// durationSeconds of a mission. The last hundred missions weigh the most.
 	// +optional
-	DurationSeconds Distribution `json:"durationSeconds,omitzero"`
+	DurationSeconds Distribution `json:"durationSeconds,omitempty,omitzero"`
 
 	// services that missions used, at most 128: beyond, the one that was used least is dropped.
 	// +optional

@@ -309,11 +309,11 @@ type BaselineSnapshot struct {
 
 	// actions a mission.
 	// +optional
-	Actions Distribution `json:"actions,omitzero"`
+	Actions Distribution `json:"actions,omitempty,omitzero"`
 
 	// durationSeconds of a mission.
 	// +optional
-	DurationSeconds Distribution `json:"durationSeconds,omitzero"`
+	DurationSeconds Distribution `json:"durationSeconds,omitempty,omitzero"`
 }
 
 // CheckoutStatus is what became of a checkout.
