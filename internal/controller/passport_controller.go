@@ -36,8 +36,10 @@ var urgent = 100
 // +kubebuilder:rbac:groups=agentpassport.dev,resources=checkpoints,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=agentpassport.dev,resources=checkpoints/status,verbs=update
 // +kubebuilder:rbac:groups=agentpassport.dev,resources=agentpassports,verbs=get;list;watch
-// +kubebuilder:rbac:groups=agentpassport.dev,resources=agentblocks,verbs=get;list;watch;create
-// +kubebuilder:rbac:groups=agentpassport.dev,resources=passports;checkpoints;agentblocks,verbs=attest
+// +kubebuilder:rbac:groups=agentpassport.dev,resources=agentblocks,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups=agentpassport.dev,resources=checkouts,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=agentpassport.dev,resources=checkouts/status,verbs=update
+// +kubebuilder:rbac:groups=agentpassport.dev,resources=passports;checkpoints;checkouts;agentblocks,verbs=attest
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
