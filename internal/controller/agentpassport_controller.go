@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,10 +29,13 @@ const sumInterval = 10 * time.Second
 // +kubebuilder:rbac:groups=agentpassport.dev,resources=agentpassports/status,verbs=update
 
 // AgentPassportReconciler says on each AgentPassport what is odd about its document, whether the
-// agent is blocked, and how many of its passports live. Passports watch agents themselves.
+// agent is blocked, how many of its passports live, and what its missions are like. Passports watch
+// agents themselves.
 type AgentPassportReconciler struct {
 	// Client reads from the cache and writes.
 	client.Client
+	// Live reads from the API server itself.
+	Live client.Reader
 	// Clock is the API server's.
 	Clock clock.PassiveClock
 	// Recorder makes Events.
@@ -73,10 +77,84 @@ func (r *AgentPassportReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	if status.LivePassports == nil || *status.LivePassports != live {
 		status.LivePassports, changed = &live, true
 	}
-	if !changed {
-		return ctrl.Result{}, nil
+	baseline, fed, err := r.feed(ctx, &agent)
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("agentpassport %s/%s: %w", agent.Namespace, agent.Name, err)
 	}
-	return ctrl.Result{}, r.store(ctx, &agent, status)
+	if !equality.Semantic.DeepEqual(baseline, status.Baseline) {
+		status.Baseline, changed = baseline, true
+	}
+	if changed {
+		if err := r.store(ctx, &agent, status); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	return ctrl.Result{}, r.markFed(ctx, fed)
+}
+
+// feed adds the missions that are accepted to the agent's baseline, and gives it with the Checkouts
+// to mark once it is stored.
+func (r *AgentPassportReconciler) feed(
+	ctx context.Context, agent *v1alpha1.AgentPassport,
+) (*v1alpha1.Baseline, []*v1alpha1.Checkout, error) {
+	checkouts, err := r.checkouts(ctx, r.Client, agent)
+	if err != nil {
+		return nil, nil, err
+	}
+	all := false
+	if waits := func(c v1alpha1.Checkout) bool { return lifecycle.Feeds(&c, agent) }; slices.ContainsFunc(checkouts, waits) {
+		if all = lifecycle.LacksFed(agent, checkouts); all {
+			checkouts, err = r.checkouts(ctx, r.Live, agent)
+		} else {
+			checkouts, err = refreshed(ctx, r.Live, checkouts, waits)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	return lifecycle.FeedBaseline(agent, checkouts, all, r.Clock.Now())
+}
+
+// markFed notes on checkouts that they are in their agent's baseline.
+func (r *AgentPassportReconciler) markFed(ctx context.Context, fed []*v1alpha1.Checkout) error {
+	for _, checkout := range fed {
+		checkout.Status.BaselineTime = &metav1.Time{Time: r.Clock.Now().Truncate(time.Second)}
+		if err := r.Status().Update(ctx, checkout); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *AgentPassportReconciler) checkouts(
+	ctx context.Context, reader client.Reader, agent *v1alpha1.AgentPassport,
+) ([]v1alpha1.Checkout, error) {
+	var list v1alpha1.CheckoutList
+	err := reader.List(ctx, &list, client.InNamespace(agent.Namespace), client.MatchingFields{agentField: agent.Name})
+	return list.Items, err
+}
+
+// refreshed gives the checkouts with those that wait read live: a cache may show one as it was before
+// it was marked.
+func refreshed(
+	ctx context.Context, live client.Reader, cached []v1alpha1.Checkout, waits func(v1alpha1.Checkout) bool,
+) ([]v1alpha1.Checkout, error) {
+	read := make([]v1alpha1.Checkout, 0, len(cached))
+	for i := range cached {
+		if !waits(cached[i]) {
+			read = append(read, cached[i])
+			continue
+		}
+		var newest v1alpha1.Checkout
+		err := live.Get(ctx, client.ObjectKeyFromObject(&cached[i]), &newest)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, err
+		}
+		if err == nil && newest.UID == cached[i].UID {
+			read = append(read, newest)
+		}
+	}
+	return read, nil
 }
 
 func (r *AgentPassportReconciler) store(ctx context.Context, agent *v1alpha1.AgentPassport, status v1alpha1.AgentPassportStatus) error {
@@ -132,7 +210,7 @@ func (r *AgentPassportReconciler) forget(agent types.UID) {
 func (r *AgentPassportReconciler) countLive(ctx context.Context, agent *v1alpha1.AgentPassport) (int32, error) {
 	var passports v1alpha1.PassportList
 	err := r.List(ctx, &passports, client.InNamespace(agent.Namespace),
-		client.MatchingFields{passportAgentField: agent.Name}, client.UnsafeDisableDeepCopy)
+		client.MatchingFields{agentField: agent.Name}, client.UnsafeDisableDeepCopy)
 	var live int32
 	for i := range passports.Items {
 		if status := passports.Items[i].Status; status.Phase == v1alpha1.PhaseActive && status.Issued.AgentUID == agent.UID {

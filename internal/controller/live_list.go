@@ -9,25 +9,33 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/lifecycle"
 )
 
 // namespaceList is what one live LIST saw of a namespace. It proves absence, which a cache cannot.
 type namespaceList struct {
 	checkpoints []v1alpha1.Checkpoint
+	checkouts   []v1alpha1.Checkout
 	blocks      []v1alpha1.AgentBlock
 	// beganAt is when the LIST began, by the API server's clock.
 	beganAt time.Time
 }
 
-// of gives the checkpoints that name a passport.
-func (l *namespaceList) of(passport string) []v1alpha1.Checkpoint {
-	var named []v1alpha1.Checkpoint
+// fill puts into a situation what the LIST saw of its passport.
+func (l *namespaceList) fill(situation *lifecycle.Situation) {
+	passport := situation.Passport.Name
+	situation.Checkpoints, situation.Checkouts, situation.Blocks = nil, nil, l.blocks
 	for i := range l.checkpoints {
 		if l.checkpoints[i].Spec.PassportRef.Name == passport {
-			named = append(named, *l.checkpoints[i].DeepCopy())
+			situation.Checkpoints = append(situation.Checkpoints, *l.checkpoints[i].DeepCopy())
 		}
 	}
-	return named
+	for i := range l.checkouts {
+		if l.checkouts[i].Spec.PassportRef.Name == passport {
+			situation.Checkouts = append(situation.Checkouts, *l.checkouts[i].DeepCopy())
+		}
+	}
+	situation.ListedAt, situation.Now = l.beganAt, l.beganAt
 }
 
 // liveLists reads namespaces from the API server itself. Callers that come while a LIST of their
@@ -100,6 +108,10 @@ func (l *liveLists) read(ctx context.Context, namespace string) (*namespaceList,
 	if err := l.reader.List(ctx, &blocks, client.InNamespace(namespace)); err != nil {
 		return nil, err
 	}
-	list.checkpoints, list.blocks = checkpoints.Items, blocks.Items
+	var checkouts v1alpha1.CheckoutList
+	if err := l.reader.List(ctx, &checkouts, client.InNamespace(namespace)); err != nil {
+		return nil, err
+	}
+	list.checkpoints, list.checkouts, list.blocks = checkpoints.Items, checkouts.Items, blocks.Items
 	return list, nil
 }

@@ -9,18 +9,23 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/lifecycle"
 )
 
 const metricsNamespace = "agentpassport"
 
 var (
 	passportsIssued  = counter("passports_issued_total", "Passports issued, by mode.", "mode")
-	passportsEnded   = counter("passports_ended_total", "Passports that ended, by phase (Expired, Revoked) and reason.", "phase", "reason")
+	passportsEnded   = counter("passports_ended_total", "Passports that ended, by phase (CheckedOut, Expired, Revoked) and reason.", "phase", "reason")
 	passportsRefused = counter("passports_rejected_total",
 		"Passports that were never issued, by reason.", "reason")
 	checkpointsAccepted = counter("passports_extended_total",
 		"Status writes that folded checkpoints into a passport, by mode.", "mode")
 	checkpointsRejected = counter("checkpoints_rejected_total", "Checkpoints that do not count, by reason.", "reason")
+	checkoutsJudged     = counter("checkouts_judged_total", "Checkouts that got their verdict, by verdict.", "verdict")
+	checkoutsRefused    = counter("checkouts_refused_total", "Checkouts that do not count, by reason.", "reason")
+	flagsRaised         = counter("flags_total", "Flags on judged Checkouts, by type and severity.", "type", "severity")
+	reviewsDecided      = counter("reviews_total", "Reviews carried out, by decision.", "decision")
 	signalsRaised       = counter("signals_total", "Signals raised by detectors, by type.", "type")
 	waits               = counter("passport_waits_total",
 		"Times that a passport began to wait for something, by reason; time or a person mends it.", "reason")
@@ -45,7 +50,7 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 
 func init() {
 	metrics.Registry.MustRegister(passportsIssued, passportsEnded, passportsRefused, checkpointsAccepted,
-		checkpointsRejected, signalsRaised, waits, deliveryProblems, keyChanges, staleSkips, issueDuration)
+		checkpointsRejected, checkoutsJudged, checkoutsRefused, flagsRaised, reviewsDecided, signalsRaised, waits, deliveryProblems, keyChanges, staleSkips, issueDuration)
 }
 
 // livePassports counts the passports in phase Active whenever it is scraped, from the cache.
@@ -80,5 +85,39 @@ func (l *livePassports) Collect(collected chan<- prometheus.Metric) {
 	}
 	for mode, count := range live {
 		collected <- prometheus.MustNewConstMetric(l.desc, prometheus.GaugeValue, float64(count), string(mode))
+	}
+}
+
+// awaitingReview counts the Checkouts that wait for a reviewer whenever it is scraped, from the cache.
+type awaitingReview struct {
+	reader client.Reader
+	desc   *prometheus.Desc
+}
+
+func newAwaitingReview(reader client.Reader) *awaitingReview {
+	return &awaitingReview{reader: reader, desc: prometheus.NewDesc(
+		prometheus.BuildFQName(metricsNamespace, "", "checkouts_awaiting_review"),
+		"Checkouts that a reviewer has to decide on, by verdict.", []string{"verdict"}, nil)}
+}
+
+// Describe implements prometheus.Collector.
+func (a *awaitingReview) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- a.desc }
+
+// Collect implements prometheus.Collector. It reports nothing while the cache cannot be read.
+func (a *awaitingReview) Collect(collected chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var checkouts v1alpha1.CheckoutList
+	if err := a.reader.List(ctx, &checkouts, client.UnsafeDisableDeepCopy); err != nil {
+		return
+	}
+	waiting := map[v1alpha1.Verdict]int{v1alpha1.VerdictFlagged: 0, v1alpha1.VerdictBlocked: 0}
+	for i := range checkouts.Items {
+		if checkout := &checkouts.Items[i]; lifecycle.Judged(checkout) && !lifecycle.Decided(checkout) {
+			waiting[checkout.Status.Verdict]++
+		}
+	}
+	for verdict, count := range waiting {
+		collected <- prometheus.MustNewConstMetric(a.desc, prometheus.GaugeValue, float64(count), string(verdict))
 	}
 }

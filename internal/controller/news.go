@@ -20,6 +20,7 @@ var actions = map[lifecycle.NewsKind]string{
 	lifecycle.NewsSignal:             "Detect",
 	lifecycle.NewsExpired:            "Expire",
 	lifecycle.NewsRevoked:            "Revoke",
+	lifecycle.NewsCheckedOut:         "CheckOut",
 	lifecycle.NewsCheckpointRejected: "RejectCheckpoint",
 }
 
@@ -29,7 +30,8 @@ func tell(recorder events.EventRecorder, passport *v1alpha1.Passport, news []lif
 	for _, item := range news {
 		count(passport, item)
 		kind := corev1.EventTypeWarning
-		if item.Kind == lifecycle.NewsIssued || item.Kind == lifecycle.NewsExtended {
+		switch item.Kind {
+		case lifecycle.NewsIssued, lifecycle.NewsExtended, lifecycle.NewsCheckedOut:
 			kind = corev1.EventTypeNormal
 		}
 		var related runtime.Object
@@ -66,7 +68,7 @@ func count(passport *v1alpha1.Passport, item lifecycle.News) {
 		checkpointsAccepted.WithLabelValues(mode).Inc()
 	case lifecycle.NewsSignal:
 		signalsRaised.WithLabelValues(item.Reason).Inc()
-	case lifecycle.NewsExpired, lifecycle.NewsRevoked:
+	case lifecycle.NewsExpired, lifecycle.NewsRevoked, lifecycle.NewsCheckedOut:
 		passportsEnded.WithLabelValues(string(item.Kind), item.Reason).Inc()
 	case lifecycle.NewsCheckpointRejected:
 		checkpointsRejected.WithLabelValues(item.Reason).Inc()

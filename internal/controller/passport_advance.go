@@ -74,7 +74,7 @@ func (r *PassportReconciler) block(ctx context.Context, passport *v1alpha1.Passp
 
 // outcome asks the rules, by the cache first. What rests on an absence is asked again of a live LIST.
 func (r *PassportReconciler) outcome(ctx context.Context, passport *v1alpha1.Passport) (lifecycle.Outcome, error) {
-	situation := lifecycle.Situation{Passport: passport, Now: r.Clock.Now()}
+	situation := lifecycle.Situation{Passport: passport, Thresholds: r.Thresholds, Now: r.Clock.Now()}
 	var err error
 	if situation.Agent, err = r.agent(ctx, passport); err != nil {
 		return lifecycle.Outcome{}, err
@@ -88,16 +88,23 @@ func (r *PassportReconciler) outcome(ctx context.Context, passport *v1alpha1.Pas
 	if situation.Checkpoints, err = r.refresh(ctx, passport, situation.Checkpoints); err != nil {
 		return lifecycle.Outcome{}, err
 	}
+	if situation.Checkouts, err = checkoutsOf(ctx, r.Client, passport.Namespace, passport.Name); err != nil {
+		return lifecycle.Outcome{}, err
+	}
 	outcome := lifecycle.Advance(situation)
 	if !outcome.Confirm {
 		return outcome, nil
 	}
-	list, err := r.lists.list(ctx, passport.Namespace)
+	return r.confirmed(ctx, situation)
+}
+
+// confirmed asks the rules by a live LIST.
+func (r *PassportReconciler) confirmed(ctx context.Context, situation lifecycle.Situation) (lifecycle.Outcome, error) {
+	list, err := r.lists.list(ctx, situation.Passport.Namespace)
 	if err != nil {
 		return lifecycle.Outcome{}, err
 	}
-	situation.Checkpoints, situation.Blocks, situation.ListedAt = list.of(passport.Name), list.blocks, list.beganAt
-	situation.Now = list.beganAt
+	list.fill(&situation)
 	return lifecycle.Advance(situation), nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -16,23 +17,33 @@ import (
 	"agentpassport.dev/operator/internal/token"
 )
 
-// conclude takes a finished passport out of the world: its Secret at once, its checkpoints and
-// itself ttlSecondsAfterFinished later, or with its deletion.
+// conclude takes a finished passport out of the world: its Secret at once; once the mission is decided
+// and ttlSecondsAfterFinished are over, or with its deletion, its checkpoints and itself. Its Checkout
+// follows it.
 func (r *PassportReconciler) conclude(ctx context.Context, passport *v1alpha1.Passport) (ctrl.Result, error) {
 	if err := r.removeSecret(ctx, passport); err != nil {
 		return ctrl.Result{}, err
 	}
-	checkpoints, err := checkpointsOf(ctx, r.Client, passport.Namespace, passport.Name)
-	if err != nil {
+	outcome, stale, err := r.checkOut(ctx, passport)
+	if err != nil && !r.heldLongEnough(passport) {
 		return ctrl.Result{}, err
 	}
-	outcome := lifecycle.Advance(lifecycle.Situation{Passport: passport, Checkpoints: checkpoints, Now: r.Clock.Now()})
+	if stale {
+		return r.wake(r.Clock.Now().Add(time.Second)), nil
+	}
 	if err := r.mark(ctx, passport, outcome.Marks); err != nil {
 		return ctrl.Result{}, err
 	}
-	keepUntil := passport.Status.EndTime.Add(retention(passport))
-	if passport.DeletionTimestamp == nil && r.Clock.Now().Before(keepUntil) {
-		return r.wakeLater(keepUntil), r.trim(ctx, passport)
+	keep, err := r.keptFor(ctx, passport, outcome.Wake)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if keep != nil {
+		return *keep, r.trim(ctx, passport)
+	}
+	checkpoints, err := checkpointsOf(ctx, r.Client, passport.Namespace, passport.Name)
+	if err != nil {
+		return ctrl.Result{}, err
 	}
 	if err := r.deleteCheckpoints(ctx, passport, checkpoints); err != nil {
 		return ctrl.Result{}, err
@@ -45,6 +56,107 @@ func (r *PassportReconciler) conclude(ctx context.Context, passport *v1alpha1.Pa
 		return ctrl.Result{}, nil
 	}
 	return ctrl.Result{}, r.release(ctx, passport)
+}
+
+// keptFor says for how long a finished passport is still kept; nil where no longer. It is kept until
+// its mission is decided; one that is being deleted, until it is judged, which takes an hour at most.
+func (r *PassportReconciler) keptFor(ctx context.Context, passport *v1alpha1.Passport, again time.Time) (*ctrl.Result, error) {
+	its, err := r.ownCheckout(ctx, passport)
+	if err != nil {
+		return nil, err
+	}
+	if passport.DeletionTimestamp != nil {
+		if its == nil || lifecycle.Judged(its) || r.heldLongEnough(passport) || terminating(ctx, r.Live, passport.Namespace) {
+			return nil, nil
+		}
+		kept := r.wakeLater(passport.DeletionTimestamp.Add(maxHold))
+		return &kept, nil
+	}
+	if passport.Status.Checkout == nil && !again.IsZero() {
+		kept := r.wakeLater(again)
+		return &kept, nil
+	}
+	var decided *metav1.Time
+	if its != nil {
+		agent, err := agentOf(ctx, r.Client, passport)
+		if err != nil {
+			return nil, err
+		}
+		if !lifecycle.Decided(its) || lifecycle.Feeds(its, agent) {
+			// The Checkout's next step brings the passport back.
+			return &ctrl.Result{}, nil
+		}
+		decided = its.Status.DecidedTime
+	}
+	keepUntil := lifecycle.KeepUntil(passport.Status.EndTime.Time, decided, passport.Spec.TTLSecondsAfterFinished)
+	if r.Clock.Now().Before(keepUntil) {
+		kept := r.wakeLater(keepUntil)
+		return &kept, nil
+	}
+	return nil, nil
+}
+
+// heldLongEnough says whether a deletion has waited for as long as a finalizer may hold it.
+func (r *PassportReconciler) heldLongEnough(passport *v1alpha1.Passport) bool {
+	deleted := passport.DeletionTimestamp
+	return deleted != nil && !r.Clock.Now().Before(deleted.Add(maxHold))
+}
+
+// ownCheckout gives the passport's own Checkout; nil where it has none, or none any longer.
+func (r *PassportReconciler) ownCheckout(ctx context.Context, passport *v1alpha1.Passport) (*v1alpha1.Checkout, error) {
+	its := passport.Status.Checkout
+	if its == nil {
+		return nil, nil
+	}
+	for _, reader := range []client.Reader{r.Client, r.Live} {
+		var checkout v1alpha1.Checkout
+		err := reader.Get(ctx, client.ObjectKey{Namespace: passport.Namespace, Name: its.Name}, &checkout)
+		if err == nil && checkout.UID == its.UID {
+			return &checkout, nil
+		}
+		if client.IgnoreNotFound(err) != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// checkOut sees to it that the mission has its one Checkout, which may be the operator's own: block,
+// Checkout, status. What it gives holds the marks that are left to write.
+func (r *PassportReconciler) checkOut(ctx context.Context, passport *v1alpha1.Passport) (outcome lifecycle.Outcome, stale bool, err error) {
+	situation := lifecycle.Situation{Passport: passport, Thresholds: r.Thresholds, Now: r.Clock.Now()}
+	if situation.Checkpoints, err = checkpointsOf(ctx, r.Client, passport.Namespace, passport.Name); err != nil {
+		return outcome, false, err
+	}
+	if situation.Checkouts, err = checkoutsOf(ctx, r.Client, passport.Namespace, passport.Name); err != nil {
+		return outcome, false, err
+	}
+	outcome = lifecycle.Advance(situation)
+	if !outcome.Confirm {
+		return outcome, false, nil
+	}
+	if situation.Agent, err = r.agent(ctx, passport); err != nil {
+		return outcome, false, err
+	}
+	if outcome, err = r.confirmed(ctx, situation); err != nil {
+		return outcome, false, err
+	}
+	if outcome.Checkout != nil {
+		err := r.Create(ctx, outcome.Checkout)
+		if err != nil && terminating(ctx, r.Live, passport.Namespace) {
+			return outcome, false, nil
+		}
+		if client.IgnoreAlreadyExists(err) != nil {
+			return outcome, false, err
+		}
+		if outcome, err = r.confirmed(ctx, situation); err != nil {
+			return outcome, false, err
+		}
+	}
+	if stale, err = r.block(ctx, passport, outcome.Blocks); err != nil || stale {
+		return outcome, stale, err
+	}
+	return outcome, false, r.store(ctx, passport, outcome.Status, outcome.News)
 }
 
 // abandon lets go of a passport that is deleted before it was issued. A token that a crash left in
@@ -84,7 +196,7 @@ func (r *PassportReconciler) removeSecret(ctx context.Context, passport *v1alpha
 				passport.Namespace, passport.Status.Issued.SecretName)
 		}
 		return nil
-	case deleted != nil && !r.Clock.Now().Before(deleted.Add(maxHold)):
+	case r.heldLongEnough(passport):
 		return nil
 	default:
 		return fmt.Errorf("the token Secret of %s is still there: %w", describe(passport), err)
@@ -119,11 +231,4 @@ func (r *PassportReconciler) release(ctx context.Context, passport *v1alpha1.Pas
 // wakeLater asks for another look without any hurry.
 func (r *PassportReconciler) wakeLater(at time.Time) ctrl.Result {
 	return ctrl.Result{RequeueAfter: max(at.Sub(r.Clock.Now()), time.Millisecond)}
-}
-
-func retention(passport *v1alpha1.Passport) time.Duration {
-	if kept := passport.Spec.TTLSecondsAfterFinished; kept != nil {
-		return time.Duration(*kept) * time.Second
-	}
-	return 24 * time.Hour
 }

@@ -18,6 +18,7 @@ import (
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/lifecycle"
+	"agentpassport.dev/operator/internal/review"
 	"agentpassport.dev/operator/internal/token"
 )
 
@@ -57,6 +58,8 @@ type PassportReconciler struct {
 	Keys *Keyring
 	// Authority that issues passports.
 	Authority lifecycle.Authority
+	// Thresholds of the detectors.
+	Thresholds review.Thresholds
 
 	secrets *tokenSecrets
 	lists   *liveLists
@@ -93,22 +96,15 @@ func (r *PassportReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	}
 }
 
-// changeFinalizers writes what change makes of the passport's finalizers, and nothing else: a spec
-// that spells out what Go leaves out, such as false, would not survive an update.
+// changeFinalizers writes what change makes of the passport's finalizers.
 func (r *PassportReconciler) changeFinalizers(
 	ctx context.Context, passport *v1alpha1.Passport, change func(client.Object, string) bool,
 ) error {
-	before := passport.DeepCopy()
-	if !change(passport, v1alpha1.PassportFinalizer) {
-		return nil
+	changed, err := changeFinalizers(ctx, r.Client, passport, v1alpha1.PassportFinalizer, change)
+	if changed {
+		r.written.record(passport)
 	}
-	// A list of finalizers is replaced whole: it must be the one that was read.
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := r.Patch(ctx, passport, patch); err != nil {
-		return client.IgnoreNotFound(err)
-	}
-	r.written.record(passport)
-	return nil
+	return err
 }
 
 // store writes the status, if it changed, and then tells the news. The API server refuses it where
@@ -159,7 +155,14 @@ func agentOf(ctx context.Context, reader client.Reader, passport *v1alpha1.Passp
 // checkpointsOf gives the Checkpoints that name a passport.
 func checkpointsOf(ctx context.Context, reader client.Reader, namespace, passport string) ([]v1alpha1.Checkpoint, error) {
 	var list v1alpha1.CheckpointList
-	err := reader.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{checkpointPassportField: passport})
+	err := reader.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{passportField: passport})
+	return list.Items, err
+}
+
+// checkoutsOf gives the Checkouts that name a passport.
+func checkoutsOf(ctx context.Context, reader client.Reader, namespace, passport string) ([]v1alpha1.Checkout, error) {
+	var list v1alpha1.CheckoutList
+	err := reader.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{passportField: passport})
 	return list.Items, err
 }
 

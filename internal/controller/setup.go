@@ -1,7 +1,9 @@
 package controller
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,14 +31,15 @@ import (
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/lifecycle"
+	"agentpassport.dev/operator/internal/review"
 	"agentpassport.dev/operator/internal/token"
 )
 
 // The fields that the cache is indexed by. They are selectable fields of the CRDs too, so that a
 // live read can ask for the same.
 const (
-	passportAgentField      = "spec.agentRef.name"
-	checkpointPassportField = "spec.passportRef.name"
+	agentField    = "spec.agentRef.name"
+	passportField = "spec.passportRef.name"
 )
 
 // Options of the controllers.
@@ -57,6 +60,8 @@ type Options struct {
 	GatewayAudience string
 	// RotationInterval is how long a key signs.
 	RotationInterval time.Duration
+	// Thresholds of the detectors; zero: the defaults.
+	Thresholds review.Thresholds
 	// PassportWorkers is how many passports are worked on at once.
 	PassportWorkers int
 	// Registry that the gauge of live passports is registered with; absent: controller-runtime's.
@@ -104,19 +109,22 @@ func ClientOptions() client.Options {
 
 // Setup registers every controller with the manager.
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
-	for object, index := range map[client.Object]struct {
-		field string
-		value client.IndexerFunc
+	for _, index := range []struct {
+		object client.Object
+		field  string
+		value  client.IndexerFunc
 	}{
-		&v1alpha1.Passport{}:   {passportAgentField, passportAgent},
-		&v1alpha1.Checkpoint{}: {checkpointPassportField, checkpointPassport},
+		{&v1alpha1.Passport{}, agentField, agentName},
+		{&v1alpha1.Checkout{}, agentField, agentName},
+		{&v1alpha1.Checkpoint{}, passportField, passportName},
+		{&v1alpha1.Checkout{}, passportField, passportName},
 	} {
-		if err := mgr.GetFieldIndexer().IndexField(ctx, object, index.field, index.value); err != nil {
+		if err := mgr.GetFieldIndexer().IndexField(ctx, index.object, index.field, index.value); err != nil {
 			return err
 		}
 	}
 	for _, setup := range []func(ctrl.Manager, Options) error{
-		setupSigningKeys, setupKeyringLoader, setupAgentPassports, setupAgentBlocks, setupCheckpoints, setupPassports,
+		setupSigningKeys, setupKeyringLoader, setupAgentPassports, setupAgentBlocks, setupCheckpoints, setupCheckouts, setupPassports,
 	} {
 		if err := setup(mgr, options); err != nil {
 			return err
@@ -125,7 +133,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if options.Registry == nil {
 		options.Registry = metrics.Registry
 	}
-	return options.Registry.Register(newLivePassports(mgr.GetCache()))
+	return errors.Join(options.Registry.Register(newLivePassports(mgr.GetCache())), options.Registry.Register(newAwaitingReview(mgr.GetCache())))
 }
 
 func setupPassports(mgr ctrl.Manager, o Options) error {
@@ -142,7 +150,8 @@ func setupPassports(mgr ctrl.Manager, o Options) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("passport").
 		For(&v1alpha1.Passport{}).
-		Watches(&v1alpha1.Checkpoint{}, &urgently{passportOfCheckpoint}, builder.WithPredicates(notDeleted)).
+		Watches(&v1alpha1.Checkpoint{}, &urgently{passportOf}, builder.WithPredicates(notDeleted)).
+		Watches(&v1alpha1.Checkout{}, &urgently{passportOf}).
 		Watches(&v1alpha1.AgentPassport{}, handler.EnqueueRequestsFromMapFunc(r.passportsOfAgent), specChanged).
 		Watches(&v1alpha1.AgentBlock{}, handler.EnqueueRequestsFromMapFunc(r.passportsOfBlock), specChanged).
 		WatchesRawSource(source.Channel(secretChanges, &handler.EnqueueRequestForObject{})).
@@ -155,13 +164,14 @@ func setupPassports(mgr ctrl.Manager, o Options) error {
 // Recorder: every question about a Secret is a live read.
 func NewPassportReconciler(c client.Client, live client.Reader, o Options) *PassportReconciler {
 	return &PassportReconciler{
-		Client:    c,
-		Live:      live,
-		Clock:     o.Clock,
-		Keys:      o.Keys,
-		Authority: o.Authority(),
-		secrets:   &tokenSecrets{client: c, manager: types.NamespacedName{Namespace: o.Namespace, Name: o.ServiceAccount}},
-		lists:     &liveLists{reader: live, clock: o.Clock},
+		Client:     c,
+		Live:       live,
+		Clock:      o.Clock,
+		Keys:       o.Keys,
+		Authority:  o.Authority(),
+		Thresholds: o.Thresholds,
+		secrets:    &tokenSecrets{client: c, manager: types.NamespacedName{Namespace: o.Namespace, Name: o.ServiceAccount}},
+		lists:      &liveLists{reader: live, clock: o.Clock},
 	}
 }
 
@@ -173,6 +183,24 @@ func setupCheckpoints(mgr ctrl.Manager, o Options) error {
 		Complete(retryConflicts{&CheckpointReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: o.Clock}})
 }
 
+func setupCheckouts(mgr ctrl.Manager, o Options) error {
+	r := NewCheckoutReconciler(mgr.GetClient(), mgr.GetAPIReader(), o)
+	r.Recorder = mgr.GetEventRecorder("agent-passport-manager")
+	return ctrl.NewControllerManagedBy(mgr).Named("checkout").
+		For(&v1alpha1.Checkout{}, builder.WithPredicates(notDeleted)).
+		Watches(&v1alpha1.Passport{}, handler.EnqueueRequestsFromMapFunc(r.checkoutsOfPassport), builder.WithPredicates(phaseOrCheckoutChanged)).
+		WithOptions(o.controller(o.PassportWorkers)).
+		Complete(retryConflicts{r})
+}
+
+// NewCheckoutReconciler gives a CheckoutReconciler without a Recorder.
+func NewCheckoutReconciler(c client.Client, live client.Reader, o Options) *CheckoutReconciler {
+	return &CheckoutReconciler{
+		Client: c, Live: live, Clock: o.Clock, Thresholds: cmp.Or(o.Thresholds, review.DefaultThresholds()),
+		Username: "system:serviceaccount:" + o.Namespace + ":" + o.ServiceAccount,
+	}
+}
+
 func setupAgentBlocks(mgr ctrl.Manager, o Options) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("agentblock").
 		For(&v1alpha1.AgentBlock{}, specChanged).
@@ -181,11 +209,12 @@ func setupAgentBlocks(mgr ctrl.Manager, o Options) error {
 }
 
 func setupAgentPassports(mgr ctrl.Manager, o Options) error {
-	r := &AgentPassportReconciler{Client: mgr.GetClient(), Clock: o.Clock, Recorder: mgr.GetEventRecorder("agent-passport-manager")}
+	r := &AgentPassportReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: o.Clock, Recorder: mgr.GetEventRecorder("agent-passport-manager")}
 	return ctrl.NewControllerManagedBy(mgr).Named("agentpassport").
 		For(&v1alpha1.AgentPassport{}, specChanged).
 		Watches(&v1alpha1.AgentBlock{}, handler.EnqueueRequestsFromMapFunc(r.agentsOfBlock), specChanged).
-		Watches(&v1alpha1.Passport{}, handler.EnqueueRequestsFromMapFunc(agentOfPassport), builder.WithPredicates(phaseChanged)).
+		Watches(&v1alpha1.Passport{}, handler.EnqueueRequestsFromMapFunc(agentOfMission), builder.WithPredicates(phaseChanged)).
+		Watches(&v1alpha1.Checkout{}, handler.EnqueueRequestsFromMapFunc(agentOfMission), builder.WithPredicates(decidedOrDeleted)).
 		WithOptions(o.controller(2)).
 		Complete(retryConflicts{r})
 }
@@ -283,7 +312,7 @@ func (r *PassportReconciler) followKeys(ctx context.Context, queue workqueue.Typ
 }
 
 func (r *PassportReconciler) passportsOfAgent(ctx context.Context, agent client.Object) []reconcile.Request {
-	return r.passportsIn(ctx, agent.GetNamespace(), client.MatchingFields{passportAgentField: agent.GetName()})
+	return r.passportsIn(ctx, agent.GetNamespace(), client.MatchingFields{agentField: agent.GetName()})
 }
 
 func (r *PassportReconciler) passportsOfBlock(ctx context.Context, object client.Object) []reconcile.Request {
@@ -291,7 +320,7 @@ func (r *PassportReconciler) passportsOfBlock(ctx context.Context, object client
 	if !ok || block.Spec.AgentRef == nil {
 		return r.passportsIn(ctx, object.GetNamespace())
 	}
-	return r.passportsIn(ctx, block.Namespace, client.MatchingFields{passportAgentField: block.Spec.AgentRef.Name})
+	return r.passportsIn(ctx, block.Namespace, client.MatchingFields{agentField: block.Spec.AgentRef.Name})
 }
 
 func (r *PassportReconciler) passportsIn(ctx context.Context, namespace string, selectors ...client.ListOption) []reconcile.Request {
@@ -328,12 +357,24 @@ func (r *AgentPassportReconciler) agentsOfBlock(ctx context.Context, object clie
 	return requests
 }
 
-func agentOfPassport(_ context.Context, object client.Object) []reconcile.Request {
-	passport, ok := object.(*v1alpha1.Passport)
-	if !ok {
+func agentOfMission(_ context.Context, object client.Object) []reconcile.Request {
+	names := agentName(object)
+	if len(names) == 0 {
 		return nil
 	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: passport.Namespace, Name: passport.Spec.AgentRef.Name}}}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: names[0]}}}
+}
+
+func (r *CheckoutReconciler) checkoutsOfPassport(ctx context.Context, passport client.Object) []reconcile.Request {
+	checkouts, err := checkoutsOf(ctx, r.Client, passport.GetNamespace(), passport.GetName())
+	if err != nil {
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(checkouts))
+	for i := range checkouts {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&checkouts[i])})
+	}
+	return requests
 }
 
 func checkpointsOfDeleted(reader client.Reader) func(context.Context, event.DeleteEvent, workqueue.TypedRateLimitingInterface[reconcile.Request]) {
@@ -348,14 +389,12 @@ func checkpointsOfDeleted(reader client.Reader) func(context.Context, event.Dele
 	}
 }
 
-func passportOfCheckpoint(object client.Object) (reconcile.Request, bool) {
-	checkpoint, ok := object.(*v1alpha1.Checkpoint)
-	if !ok {
+func passportOf(object client.Object) (reconcile.Request, bool) {
+	names := passportName(object)
+	if len(names) == 0 {
 		return reconcile.Request{}, false
 	}
-	return reconcile.Request{NamespacedName: types.NamespacedName{
-		Namespace: checkpoint.Namespace, Name: checkpoint.Spec.PassportRef.Name,
-	}}, true
+	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: names[0]}}, true
 }
 
 // urgently enqueues ahead of resyncs: a passport's life hangs on its checkpoints.
@@ -411,6 +450,20 @@ var phaseChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	return !okBefore || !okAfter || before.Status.Phase != after.Status.Phase
 }}
 
+// phaseOrCheckoutChanged passes on what brings a mission's Checkout further.
+var phaseOrCheckoutChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, okBefore := e.ObjectOld.(*v1alpha1.Passport)
+	after, okAfter := e.ObjectNew.(*v1alpha1.Passport)
+	return !okBefore || !okAfter || before.Status.Phase != after.Status.Phase || (before.Status.Checkout == nil) != (after.Status.Checkout == nil)
+}}
+
+// decidedOrDeleted passes on what feeds an agent's baseline.
+var decidedOrDeleted = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, okBefore := e.ObjectOld.(*v1alpha1.Checkout)
+	after, okAfter := e.ObjectNew.(*v1alpha1.Checkout)
+	return !okBefore || !okAfter || lifecycle.Decided(before) != lifecycle.Decided(after)
+}}
+
 // once enqueues one request at the start.
 func once(request reconcile.Request) source.Source {
 	return source.Func(func(_ context.Context, queue requestQueue) error {
@@ -419,20 +472,28 @@ func once(request reconcile.Request) source.Source {
 	})
 }
 
-func passportAgent(object client.Object) []string {
-	passport, ok := object.(*v1alpha1.Passport)
-	if !ok {
+// agentName indexes missions by their agent.
+func agentName(object client.Object) []string {
+	switch object := object.(type) {
+	case *v1alpha1.Passport:
+		return []string{object.Spec.AgentRef.Name}
+	case *v1alpha1.Checkout:
+		return []string{object.Spec.AgentRef.Name}
+	default:
 		return nil
 	}
-	return []string{passport.Spec.AgentRef.Name}
 }
 
-func checkpointPassport(object client.Object) []string {
-	checkpoint, ok := object.(*v1alpha1.Checkpoint)
-	if !ok {
+// passportName indexes reports by their passport.
+func passportName(object client.Object) []string {
+	switch object := object.(type) {
+	case *v1alpha1.Checkpoint:
+		return []string{object.Spec.PassportRef.Name}
+	case *v1alpha1.Checkout:
+		return []string{object.Spec.PassportRef.Name}
+	default:
 		return nil
 	}
-	return []string{checkpoint.Spec.PassportRef.Name}
 }
 
 // SyncCheck is a readiness check: the caches are filled and the signing keys are loaded.

@@ -13,12 +13,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -50,6 +52,7 @@ type world struct {
 
 	passports   *controller.PassportReconciler
 	checkpoints *controller.CheckpointReconciler
+	checkouts   *controller.CheckoutReconciler
 	agents      *controller.AgentPassportReconciler
 	blocks      *controller.AgentBlockReconciler
 }
@@ -109,7 +112,9 @@ func (w *world) useClient(config *rest.Config, now clock.PassiveClock) {
 	w.passports = controller.NewPassportReconciler(c, c, options)
 	w.passports.Recorder = w.told
 	w.checkpoints = &controller.CheckpointReconciler{Client: c, Live: c, Clock: now}
-	w.agents = &controller.AgentPassportReconciler{Client: c, Clock: now, Recorder: w.told}
+	w.checkouts = controller.NewCheckoutReconciler(c, c, options)
+	w.checkouts.Recorder = w.told
+	w.agents = &controller.AgentPassportReconciler{Client: c, Live: c, Clock: now, Recorder: w.told}
 	w.blocks = &controller.AgentBlockReconciler{Client: c, Clock: now}
 }
 
@@ -193,6 +198,7 @@ func (w *world) round() error {
 		{&v1alpha1.AgentBlockList{}, w.blocks.Reconcile},
 		{&v1alpha1.PassportList{}, w.passports.Reconcile},
 		{&v1alpha1.CheckpointList{}, w.checkpoints.Reconcile},
+		{&v1alpha1.CheckoutList{}, w.checkouts.Reconcile},
 	} {
 		if err := w.admin.List(w.ctx, kind.list, client.InNamespace(w.namespace)); err != nil {
 			return err
@@ -223,6 +229,10 @@ func namesIn(list client.ObjectList) []string {
 			names = append(names, l.Items[i].Name)
 		}
 	case *v1alpha1.CheckpointList:
+		for i := range l.Items {
+			names = append(names, l.Items[i].Name)
+		}
+	case *v1alpha1.CheckoutList:
 		for i := range l.Items {
 			names = append(names, l.Items[i].Name)
 		}
@@ -290,6 +300,51 @@ func (w *world) checkpoint(name string, with ...func(*v1alpha1.Checkpoint)) *v1a
 	}
 	Expect(w.admin.Create(w.ctx, checkpoint)).To(Succeed())
 	return checkpoint
+}
+
+// checkout makes a Checkout of the mission, and gives it with the time that the API server stamped on
+// it.
+func (w *world) checkout(name string, with ...func(*v1alpha1.Checkout)) *v1alpha1.Checkout {
+	GinkgoHelper()
+	checkout := &v1alpha1.Checkout{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
+		Spec: v1alpha1.CheckoutSpec{
+			PassportRef:  v1alpha1.PassportReference{Name: "mission"},
+			AgentRef:     v1alpha1.AgentReference{Name: "support-bot"},
+			ServicesUsed: []v1alpha1.ServiceName{"slack", "github"}, ActionsCount: ptr.To(int64(12)), Summary: "Ticket resolved; PR merged; customer notified",
+		},
+	}
+	for _, change := range with {
+		change(checkout)
+	}
+	Expect(w.admin.Create(w.ctx, checkout)).To(Succeed())
+	return checkout
+}
+
+// judgement reads a Checkout.
+func (w *world) judgement(name string) *v1alpha1.Checkout {
+	GinkgoHelper()
+	checkout := &v1alpha1.Checkout{}
+	Expect(w.get(name, checkout)).To(Succeed())
+	return checkout
+}
+
+// review decides a Checkout as a person who had no part in the mission.
+func (w *world) review(name string, decision v1alpha1.Decision, notes string) {
+	GinkgoHelper()
+	checkout := w.judgement(name)
+	patch := client.MergeFrom(checkout.DeepCopy())
+	checkout.Spec.Review = &v1alpha1.Review{Decision: decision, Notes: notes}
+	Expect(server.Admin().Patch(w.ctx, checkout, patch)).To(Succeed())
+}
+
+// accepted gives the status and the reason of a Checkout's Accepted condition.
+func accepted(checkout *v1alpha1.Checkout) string {
+	condition := meta.FindStatusCondition(checkout.Status.Conditions, string(v1alpha1.ConditionAccepted))
+	if condition == nil {
+		return ""
+	}
+	return string(condition.Status) + " " + condition.Reason
 }
 
 // block makes an AgentBlock for the agent.

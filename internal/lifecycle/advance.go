@@ -23,10 +23,14 @@ type Situation struct {
 	// Checkpoints that name the passport. Those that Waiting gives were read live, one by one: a cache
 	// may show one as it was before it was marked.
 	Checkpoints []v1alpha1.Checkpoint
+	// Checkouts that name the passport.
+	Checkouts []v1alpha1.Checkout
+	// Thresholds of the detectors; zero: the defaults.
+	Thresholds review.Thresholds
 	// Now by the API server's clock.
 	Now time.Time
-	// ListedAt is when the live LIST began that Blocks and Checkpoints come from; zero where they
-	// come from a cache, which proves no absence.
+	// ListedAt is when the live LIST began that Blocks, Checkpoints and Checkouts come from; zero
+	// where they come from a cache, which proves no absence.
 	ListedAt time.Time
 }
 
@@ -38,10 +42,12 @@ type Outcome struct {
 	Marks []Mark
 	// Blocks to make before the status is stored: once it is, they are never made again.
 	Blocks []v1alpha1.AgentBlock
+	// Checkout to make for a mission that ended without one; what follows from it is asked again.
+	Checkout *v1alpha1.Checkout
 	// News to tell once the status is stored.
 	News []News
-	// Confirm says that an end, a silence, or a full list of folded checkpoints waits for a live LIST
-	// that begins now or later.
+	// Confirm says that an end, a silence, a checkout after the end, or a full list of folded
+	// checkpoints waits for a live LIST that begins now or later.
 	Confirm bool
 	// Wake is when to look again; zero: not before something changes.
 	Wake time.Time
@@ -76,6 +82,8 @@ const (
 	NewsSignal NewsKind = "Signal"
 	// NewsExpired: the passport ran out of time.
 	NewsExpired NewsKind = "Expired"
+	// NewsCheckedOut: the agent checked out.
+	NewsCheckedOut NewsKind = "CheckedOut"
 	// NewsRevoked: the passport was revoked.
 	NewsRevoked NewsKind = "Revoked"
 	// NewsCheckpointRejected: a checkpoint does not count.
@@ -84,15 +92,20 @@ const (
 
 // Advance judges an issued passport: it folds checkpoints in the order in which the API server
 // stamped them, raises signals, and ends the passport where it is over. The earliest end wins; in
-// the same second a revocation goes before an expiry. A terminal phase never changes.
+// the same second a revocation goes before a checkout, and that before an expiry. A terminal phase
+// never changes; a mission that ended without a checkout still gets one.
 func Advance(s Situation) Outcome {
+	if s.Thresholds == (review.Thresholds{}) {
+		s.Thresholds = review.DefaultThresholds()
+	}
 	out := Outcome{Status: *s.Passport.Status.DeepCopy()}
 	waiting := out.sort(s)
 	if s.Passport.Status.Phase.Finished() {
 		out.refuse(s, waiting)
+		out.checkOut(s)
 		return out
 	}
-	end := revoked(s)
+	end := earlierEnd(revoked(s), checkedOut(s.Passport, s.firstCheckout()))
 	rest, full := out.fold(s, waiting, &end)
 	if full {
 		// More wait than one write folds. Nothing is decided before they are all in; the marks on
@@ -176,7 +189,7 @@ func (o *Outcome) refuse(s Situation, waiting []*v1alpha1.Checkpoint) {
 		switch {
 		case phase == v1alpha1.PhaseExpired && at.After(end):
 			o.mark(lateMark(s.Passport, checkpoint, end))
-		case phase == v1alpha1.PhaseRejected, phase != v1alpha1.PhaseExpired && !at.Before(end):
+		case phase == v1alpha1.PhaseRejected, phase != v1alpha1.PhaseExpired && (&ending{at: end, phase: phase}).excludes(at):
 			o.mark(endedMark(s.Passport, checkpoint, phase, end))
 		default:
 			// All that was made in time was counted, but for what was too many.
@@ -192,7 +205,7 @@ func (o *Outcome) fold(s Situation, waiting []*v1alpha1.Checkpoint, end **ending
 	defer func() { o.tellFold(accepted) }()
 	for i, checkpoint := range waiting {
 		at := checkpoint.CreationTimestamp.Time
-		if at.After(o.Status.ExpirationTime.Time) || (*end != nil && !at.Before((*end).at)) {
+		if at.After(o.Status.ExpirationTime.Time) || (*end).excludes(at) {
 			return waiting[i:], false
 		}
 		if len(o.Status.Folded) >= MaxWaiting {
@@ -221,6 +234,8 @@ func (o *Outcome) count(passport *v1alpha1.Passport, checkpoint *v1alpha1.Checkp
 	status.Checkpoints = &total
 	status.Actions += int64(checkpoint.Spec.ActionsCount)
 	status.ServicesUsed = used(status.ServicesUsed, checkpoint.Spec.ServicesUsed)
+	noteGap(status, at)
+	status.Submitters = addSubmitter(status.Submitters, checkpoint.Spec.SubmittedBy)
 	if status.LastCheckpointTime == nil || status.LastCheckpointTime.Time.Before(at) {
 		status.LastCheckpointTime = &metav1.Time{Time: at}
 	}
@@ -232,6 +247,11 @@ func (o *Outcome) count(passport *v1alpha1.Passport, checkpoint *v1alpha1.Checkp
 	setCheckpointBy(status)
 	setIssued(status, passport)
 	o.mark(acceptedMark(passport, status, checkpoint))
+}
+
+// noteGap keeps the longest time between two signs of life, of which one comes now.
+func noteGap(status *v1alpha1.PassportStatus, at time.Time) {
+	status.LongestGapSeconds = max(status.LongestGapSeconds, int64(at.Sub(lastSign(status))/time.Second))
 }
 
 // maxServicesUsed bounds the list of used services in the status.
@@ -248,7 +268,7 @@ func used(have, more []v1alpha1.ServiceName) []v1alpha1.ServiceName {
 func findings(s Situation, status *v1alpha1.PassportStatus, checkpoint *v1alpha1.Checkpoint) []review.Finding {
 	at := checkpoint.CreationTimestamp.Time
 	found := review.OutsideScope(*status.Issued, s.Passport.Spec.Intent, checkpoint.Spec.ServicesUsed, checkpoint.Name, at)
-	return append(found, review.Burst(*status.CheckpointWindow, seconds(status.Issued.CheckpointIntervalSeconds), at)...)
+	return append(found, review.Burst(*status.CheckpointWindow, seconds(status.Issued.CheckpointIntervalSeconds), s.Thresholds.CheckpointBurst, at)...)
 }
 
 // raise writes a finding into the signals, tells of it, and blocks the agent where its
@@ -361,12 +381,13 @@ func signal(status *v1alpha1.PassportStatus, kind string) *v1alpha1.Signal {
 
 // finish makes the phase terminal and marks what came too late.
 func (o *Outcome) finish(s Situation, waiting []*v1alpha1.Checkpoint, end ending) {
+	noteGap(&o.Status, end.at)
 	finish(&o.Status, s.Passport.Generation, end.phase, end.reason, end.message, end.at)
-	kind := NewsExpired
-	if end.phase == v1alpha1.PhaseRevoked {
-		kind = NewsRevoked
+	o.claim(s, s.firstCheckout())
+	kind := map[v1alpha1.Phase]NewsKind{
+		v1alpha1.PhaseExpired: NewsExpired, v1alpha1.PhaseRevoked: NewsRevoked, v1alpha1.PhaseCheckedOut: NewsCheckedOut,
 	}
-	o.tell(News{Kind: kind, Reason: string(end.reason), Message: end.message})
+	o.tell(News{Kind: kind[end.phase], Reason: string(end.reason), Message: end.message})
 	o.refuse(s, waiting)
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"agentpassport.dev/operator/api/v1alpha1"
 )
@@ -33,22 +34,24 @@ func Blocking(blocks []v1alpha1.AgentBlock, agent string) []v1alpha1.AgentBlock 
 // blockFor is the AgentBlock that a finding on a passport makes. Its name derives from the
 // passport's UID and the finding's type, so that a repeat makes no second one.
 func blockFor(passport *v1alpha1.Passport, finding, message string) v1alpha1.AgentBlock {
-	agent := passport.Spec.AgentRef.Name
-	reason := []rune(fmt.Sprintf("%s on passport %s: %s", finding, passport.Name, message))
+	cause := v1alpha1.BlockCause{Kind: "Passport", Name: passport.Name, UID: passport.UID}
+	return newBlock(passport.Namespace, passport.Spec.AgentRef.Name, finding, cause,
+		fmt.Sprintf("%s on passport %s: %s", finding, passport.Name, message))
+}
+
+func newBlock(namespace, agent, finding string, cause v1alpha1.BlockCause, reason string) v1alpha1.AgentBlock {
 	return v1alpha1.AgentBlock{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: passport.Namespace,
-			Name:      blockName(passport, finding),
-		},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: blockName(agent, cause.UID, finding)},
 		Spec: v1alpha1.AgentBlockSpec{
 			AgentRef: &v1alpha1.AgentReference{Name: agent},
-			Reason:   string(reason[:min(len(reason), 500)]),
-			Cause:    &v1alpha1.BlockCause{Kind: "Passport", Name: passport.Name, UID: passport.UID},
+			Reason:   clipReason(reason),
+			Cause:    &cause,
 		},
 	}
 }
 
-func blockName(passport *v1alpha1.Passport, finding string) string {
-	sum := sha256.Sum256([]byte(string(passport.UID) + "/" + finding))
-	return fmt.Sprintf("%s-%s", passport.Spec.AgentRef.Name, hex.EncodeToString(sum[:5]))
+// blockName is the name of the block of an agent that a finding on an object makes.
+func blockName(agent string, cause types.UID, finding string) string {
+	sum := sha256.Sum256([]byte(string(cause) + "/" + finding))
+	return fmt.Sprintf("%s-%s", agent, hex.EncodeToString(sum[:5]))
 }

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -58,19 +59,36 @@ func blockedBy(passport *v1alpha1.Passport, block v1alpha1.AgentBlock) *ending {
 // crash; nil where there is none. It bites from when it was made.
 func ownBlock(s Situation, finding string) *ending {
 	for _, block := range Blocking(s.Blocks, s.Passport.Spec.AgentRef.Name) {
-		if block.Name == blockName(s.Passport, finding) {
+		if block.Name == blockName(s.Passport.Spec.AgentRef.Name, s.Passport.UID, finding) {
 			return blockedBy(s.Passport, block)
 		}
 	}
 	return nil
 }
 
-// earlierEnd gives the earlier of two ends, the first in the same second. Either may be nil.
+// earlierEnd gives the earlier of two ends. In the same second a revocation goes before a checkout, and
+// that before an expiry; of two of a kind, the first given. Either may be nil.
 func earlierEnd(a, b *ending) *ending {
-	if a == nil || (b != nil && b.at.Before(a.at)) {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	rank := map[v1alpha1.Phase]int{v1alpha1.PhaseRevoked: 1, v1alpha1.PhaseCheckedOut: 2, v1alpha1.PhaseExpired: 3}
+	if cmp.Or(b.at.Compare(a.at), cmp.Compare(rank[b.phase], rank[a.phase])) < 0 {
 		return b
 	}
 	return a
+}
+
+// excludes says whether a report that was made at a time came too late for this end. What an agent
+// reports in the second in which it checks out counts.
+func (e *ending) excludes(at time.Time) bool {
+	if e == nil {
+		return false
+	}
+	if e.phase == v1alpha1.PhaseCheckedOut {
+		return at.After(e.at)
+	}
+	return !at.Before(e.at)
 }
 
 // aheadOf picks out a block that a finding on this very passport made, and that a crash left without
@@ -81,7 +99,7 @@ func aheadOf(passport *v1alpha1.Passport) func(v1alpha1.AgentBlock) bool {
 			return false
 		}
 		return !slices.ContainsFunc(passport.Status.Signals, func(signal v1alpha1.Signal) bool {
-			return blockName(passport, signal.Type) == block.Name
+			return blockName(passport.Spec.AgentRef.Name, passport.UID, signal.Type) == block.Name
 		})
 	}
 }

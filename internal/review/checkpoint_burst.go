@@ -7,9 +7,6 @@ import (
 	"agentpassport.dev/operator/api/v1alpha1"
 )
 
-// BurstLimit is how many checkpoints one interval may hold.
-const BurstLimit = 10
-
 // CountCheckpoint adds a checkpoint to the window that counts those of one interval: a checkpoint
 // past the window's end opens the next.
 func CountCheckpoint(window *v1alpha1.CheckpointWindow, at time.Time, interval time.Duration) v1alpha1.CheckpointWindow {
@@ -23,9 +20,9 @@ func CountCheckpoint(window *v1alpha1.CheckpointWindow, at time.Time, interval t
 	return next
 }
 
-// Burst is a warning, once a window, where it holds more than BurstLimit checkpoints.
-func Burst(window v1alpha1.CheckpointWindow, interval time.Duration, at time.Time) []Finding {
-	if window.Count != BurstLimit+1 {
+// Burst is a warning, once a window, where it holds more checkpoints than the limit.
+func Burst(window v1alpha1.CheckpointWindow, interval time.Duration, limit int32, at time.Time) []Finding {
+	if window.Count != limit+1 {
 		return nil
 	}
 	return []Finding{{
@@ -33,6 +30,6 @@ func Burst(window v1alpha1.CheckpointWindow, interval time.Duration, at time.Tim
 		Severity: v1alpha1.SeverityWarning,
 		At:       at,
 		Message: fmt.Sprintf("more than %d checkpoints within one interval of %d s, from %s on",
-			BurstLimit, int(interval.Seconds()), window.Start.UTC().Format(time.RFC3339)),
+			limit, int(interval.Seconds()), window.Start.UTC().Format(time.RFC3339)),
 	}}
 }

@@ -26,7 +26,7 @@ func OutsideScope(
 			Service:  service,
 			At:       at,
 			Message: clip(fmt.Sprintf("checkpoint %s reports the use of %s, which is neither granted nor in the intent",
-				checkpoint, service)),
+				checkpoint, service), maxMessage),
 		}
 		if terms.Mode == v1alpha1.ModeEnforced {
 			finding.Severity, finding.Revokes = v1alpha1.SeverityCritical, true

@@ -45,8 +45,8 @@ func TestCountCheckpoint(t *testing.T) {
 
 func TestBurst(t *testing.T) {
 	for count := int32(1); count <= 25; count++ {
-		got := review.Burst(v1alpha1.CheckpointWindow{Start: metav1.NewTime(noon), Count: count}, 300*time.Second, noon.Add(time.Minute))
-		if count != review.BurstLimit+1 {
+		got := review.Burst(v1alpha1.CheckpointWindow{Start: metav1.NewTime(noon), Count: count}, 300*time.Second, 10, noon.Add(time.Minute))
+		if count != 11 {
 			if got != nil {
 				t.Errorf("%d checkpoints: %v", count, got)
 			}
@@ -75,7 +75,7 @@ func TestBurstOncePerWindow(t *testing.T) {
 				inWindow = nil
 			}
 			inWindow = append(inWindow, at)
-			if got, want := len(review.Burst(next, interval, at)) > 0, len(inWindow) == 11; got != want {
+			if got, want := len(review.Burst(next, interval, 10, at)) > 0, len(inWindow) == 11; got != want {
 				t.Fatalf("checkpoint %d of its window: told %v", len(inWindow), got)
 			}
 			window = &next

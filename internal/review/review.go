@@ -5,6 +5,7 @@ package review
 import (
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"agentpassport.dev/operator/api/v1alpha1"
 )
@@ -17,16 +18,52 @@ const (
 	CredentialOutsideScope = "credential_outside_scope"
 	// CheckpointBurst: more checkpoints in one interval than an agent at work makes.
 	CheckpointBurst = "checkpoint_burst"
+	// AbandonedMission: the passport expired, and its agent never checked out.
+	AbandonedMission = "abandoned_mission"
+)
+
+// The types of the flags that are raised when a mission is judged.
+const (
+	// UngrantedService: a service was used that the passport does not carry.
+	UngrantedService = "ungranted_service"
+	// UndeclaredService: a granted service was used that the intent does not name.
+	UndeclaredService = "undeclared_service"
+	// ActionsMismatch: the checkout reports fewer actions than the checkpoints did.
+	ActionsMismatch = "actions_mismatch"
+	// CheckpointGap: in mode Logged, an interval passed without a checkpoint.
+	CheckpointGap = "checkpoint_gap"
+	// LateCheckout: the agent checked out after its passport had ended.
+	LateCheckout = "late_checkout"
+	// NoCheckout: the operator had to check out for the agent.
+	NoCheckout = "no_checkout"
+	// ActionVolumeAnomaly: far more actions than this agent's missions take.
+	ActionVolumeAnomaly = "action_volume_anomaly"
+	// SignalRaised: a signal was raised for the mission.
+	SignalRaised = "signal_raised"
+	// DurationOverrun: the mission took longer than its intent estimated.
+	DurationOverrun = "duration_overrun"
+	// DurationAnomaly: the mission took far longer than this agent's missions do.
+	DurationAnomaly = "duration_anomaly"
+	// NovelService: a service was used that none of this agent's missions used before.
+	NovelService = "novel_service"
+	// UnusedService: a service was declared in the intent and not used.
+	UnusedService = "unused_service"
+	// DetectorError: a detector failed; what it looks for may have been missed.
+	DetectorError = "detector_error"
+	// FlagsOmitted: there are more flags than a Checkout holds.
+	FlagsOmitted = "flags_omitted"
 )
 
 // Finding is what a detector saw.
 type Finding struct {
-	// Type of the signal, one of the constants of this package.
+	// Type of the signal or flag, one of the constants of this package.
 	Type string
 	// Severity: info, warning or critical.
 	Severity v1alpha1.Severity
 	// Message is the evidence in words, at most 512 characters.
 	Message string
+	// Evidence lists the facts that the finding rests on.
+	Evidence []v1alpha1.Evidence
 	// Service that the finding is about; empty where it is about none.
 	Service v1alpha1.ServiceName
 	// At is when what was seen happened, by the API server's clock.
@@ -48,8 +85,8 @@ func Accept(finding Finding, exceptions []v1alpha1.StandingException) Finding {
 		if !finding.At.Before(exception.Until.Time) {
 			continue
 		}
-		finding.Message = clip(fmt.Sprintf("%s; accepted until %s: %s",
-			finding.Message, exception.Until.UTC().Format(time.RFC3339), exception.Reason))
+		note := fmt.Sprintf("; accepted until %s: %s", exception.Until.UTC().Format(time.RFC3339), exception.Reason)
+		finding.Message = annotate(finding.Message, note)
 		finding.Severity = v1alpha1.SeverityInfo
 		finding.Revokes = false
 		return finding
@@ -71,22 +108,39 @@ func Blocks(severity v1alpha1.Severity, accountability v1alpha1.Accountability) 
 
 // Worse gives the higher of two severities.
 func Worse(a, b v1alpha1.Severity) v1alpha1.Severity {
-	rank := map[v1alpha1.Severity]int{
-		v1alpha1.SeverityInfo: 1, v1alpha1.SeverityWarning: 2, v1alpha1.SeverityCritical: 3,
-	}
-	if rank[a] >= rank[b] {
+	if rank(a) >= rank(b) {
 		return a
 	}
 	return b
 }
 
-// maxMessage is the longest message that a Signal holds, in characters.
+func rank(severity v1alpha1.Severity) int {
+	switch severity {
+	case v1alpha1.SeverityCritical:
+		return 3
+	case v1alpha1.SeverityWarning:
+		return 2
+	case v1alpha1.SeverityInfo:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// maxMessage is the longest message that a Signal or a Flag holds, in characters.
 const maxMessage = 512
 
-func clip(text string) string {
+// annotate adds a note to a message. Where both are long, each gets half of the room.
+func annotate(message, note string) string {
+	note = clip(note, maxMessage-min(utf8.RuneCountInString(message), maxMessage/2))
+	return clip(message, maxMessage-utf8.RuneCountInString(note)) + note
+}
+
+// clip shortens a text to so many characters.
+func clip(text string, limit int) string {
 	runes := []rune(text)
-	if len(runes) <= maxMessage {
+	if len(runes) <= limit {
 		return text
 	}
-	return string(runes[:maxMessage-1]) + "…"
+	return string(runes[:limit-1]) + "…"
 }

@@ -1,0 +1,234 @@
+package controller
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/lifecycle"
+	"agentpassport.dev/operator/internal/review"
+)
+
+// CheckoutReconciler judges a mission that is over, and carries out what a person decides. Which
+// Checkout is a mission's own, its Passport says.
+type CheckoutReconciler struct {
+	// Client reads from the cache and writes.
+	client.Client
+	// Live reads from the API server itself.
+	Live client.Reader
+	// Clock is the API server's.
+	Clock clock.PassiveClock
+	// Recorder makes Events.
+	Recorder events.EventRecorder
+	// Thresholds of the detectors.
+	Thresholds review.Thresholds
+	// Username of the operator, in which it acts for reviewers.
+	Username string
+
+	written ownWrites
+}
+
+// Reconcile takes one checkout as far as it goes now: refuse, judge, pursue, clean up. It is safe to
+// repeat at any point.
+func (r *CheckoutReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	var checkout v1alpha1.Checkout
+	if err := r.Get(ctx, request.NamespacedName, &checkout); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if r.written.missingIn(&checkout) {
+		return ctrl.Result{}, nil
+	}
+	ctx = log.IntoContext(ctx, log.FromContext(ctx).WithValues("checkoutUID", checkout.UID))
+	if checkout.DeletionTimestamp == nil && !controllerutil.ContainsFinalizer(&checkout, v1alpha1.CheckoutFinalizer) {
+		return ctrl.Result{}, r.changeFinalizers(ctx, &checkout, controllerutil.AddFinalizer)
+	}
+	passport, err := r.passport(ctx, &checkout)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if !lifecycle.Judged(&checkout) && !lifecycle.WasRefused(&checkout) {
+		if settled, err := r.judge(ctx, &checkout, passport); err != nil || !settled {
+			return r.waitForMission(ctx, &checkout, err)
+		}
+	}
+	for {
+		consequence := r.consequence(&checkout)
+		if consequence == nil {
+			break
+		}
+		if done, err := r.pursue(ctx, &checkout, consequence); err != nil || !done {
+			return ctrl.Result{}, err
+		}
+	}
+	return r.cleanUp(ctx, &checkout, passport)
+}
+
+func (r *CheckoutReconciler) consequence(checkout *v1alpha1.Checkout) *lifecycle.Consequence {
+	if lifecycle.WasRefused(checkout) {
+		return nil
+	}
+	return lifecycle.Pursue(checkout, r.Username, r.Clock.Now())
+}
+
+// passport gives the Passport that a checkout is for: by the cache first, then for certain; nil where
+// there is none.
+func (r *CheckoutReconciler) passport(ctx context.Context, checkout *v1alpha1.Checkout) (*v1alpha1.Passport, error) {
+	for _, reader := range []client.Reader{r.Client, r.Live} {
+		var passport v1alpha1.Passport
+		err := reader.Get(ctx, client.ObjectKey{Namespace: checkout.Namespace, Name: checkout.Spec.PassportRef.Name}, &passport)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, err
+		}
+		if err == nil && (checkout.Status.PassportUID == "" || checkout.Status.PassportUID == passport.UID) {
+			return &passport, nil
+		}
+	}
+	return nil, nil
+}
+
+// judge gives a checkout its verdict, once its mission is over and this is its own, or says why it
+// does not count. It says whether either was done.
+func (r *CheckoutReconciler) judge(ctx context.Context, checkout *v1alpha1.Checkout, passport *v1alpha1.Passport) (bool, error) {
+	now := r.Clock.Now()
+	if refusal := lifecycle.Refuse(passport, checkout); refusal != nil {
+		status := lifecycle.Refused(passport, checkout, *refusal, now)
+		return true, r.store(ctx, checkout, status)
+	}
+	its := passport.Status.Checkout
+	if !passport.Status.Phase.Finished() || its == nil || its.UID != checkout.UID {
+		return false, nil
+	}
+	agent, err := agentOf(ctx, r.Client, passport)
+	if err != nil {
+		return false, err
+	}
+	status := lifecycle.Judge(passport, checkout, agent, r.Thresholds, now)
+	return true, r.store(ctx, checkout, status)
+}
+
+// waitForMission has the checkout looked at again when its Passport changes. One that is being
+// deleted is held for an hour at most, and not in a namespace that is.
+func (r *CheckoutReconciler) waitForMission(ctx context.Context, checkout *v1alpha1.Checkout, err error) (ctrl.Result, error) {
+	if checkout.DeletionTimestamp == nil {
+		return ctrl.Result{}, err
+	}
+	hold := checkout.DeletionTimestamp.Add(maxHold).Sub(r.Clock.Now())
+	if hold <= 0 || terminating(ctx, r.Live, checkout.Namespace) {
+		return ctrl.Result{}, r.release(ctx, checkout)
+	}
+	return ctrl.Result{RequeueAfter: hold}, err
+}
+
+// pursue does what follows from a verdict or a review: block, lift, status. It says whether the
+// checkout read was the newest; else the newest comes by the watch.
+func (r *CheckoutReconciler) pursue(ctx context.Context, checkout *v1alpha1.Checkout, c *lifecycle.Consequence) (bool, error) {
+	var live v1alpha1.Checkout
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(checkout), &live); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	if live.UID != checkout.UID || live.ResourceVersion != checkout.ResourceVersion {
+		staleSkips.Inc()
+		return false, nil
+	}
+	if c.Block != nil {
+		err := r.Create(ctx, c.Block)
+		if client.IgnoreAlreadyExists(err) != nil && !terminating(ctx, r.Live, checkout.Namespace) {
+			return false, err
+		}
+	}
+	for _, name := range c.Lift {
+		if err := r.lift(ctx, client.ObjectKey{Namespace: checkout.Namespace, Name: name}, c.Lifting); err != nil {
+			return false, err
+		}
+	}
+	return true, r.store(ctx, checkout, c.Status)
+}
+
+// lift lifts a block that is in force.
+func (r *CheckoutReconciler) lift(ctx context.Context, key client.ObjectKey, lifting v1alpha1.BlockLift) error {
+	var block v1alpha1.AgentBlock
+	if err := r.Live.Get(ctx, key, &block); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if block.Spec.Lifted != nil || block.Spec.Cause == nil {
+		return nil
+	}
+	before := block.DeepCopy()
+	block.Spec.Lifted = &lifting
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	return client.IgnoreNotFound(r.Patch(ctx, &block, patch))
+}
+
+// cleanUp deletes a checkout that does not count an hour after it was made, and one that does once its
+// Passport is gone and its time is over. It takes the finalizer off one that is being deleted.
+func (r *CheckoutReconciler) cleanUp(ctx context.Context, checkout *v1alpha1.Checkout, passport *v1alpha1.Passport) (ctrl.Result, error) {
+	if checkout.DeletionTimestamp != nil {
+		return ctrl.Result{}, r.release(ctx, checkout)
+	}
+	until := checkout.CreationTimestamp.Add(orphanRetention)
+	if !lifecycle.WasRefused(checkout) {
+		if passport != nil || !lifecycle.Decided(checkout) {
+			return ctrl.Result{}, nil
+		}
+		agent, err := r.agent(ctx, checkout)
+		if err != nil || lifecycle.Feeds(checkout, agent) {
+			return ctrl.Result{}, err
+		}
+		mission := checkout.Status.Mission
+		until = lifecycle.KeepUntil(mission.EndTime.Time, checkout.Status.DecidedTime, mission.TTLSecondsAfterFinished)
+	}
+	if left := until.Sub(r.Clock.Now()); left > 0 {
+		return ctrl.Result{RequeueAfter: left}, nil
+	}
+	return ctrl.Result{}, client.IgnoreNotFound(r.Delete(ctx, checkout, client.Preconditions{UID: &checkout.UID}))
+}
+
+func (r *CheckoutReconciler) agent(ctx context.Context, checkout *v1alpha1.Checkout) (*v1alpha1.AgentPassport, error) {
+	var agent v1alpha1.AgentPassport
+	err := r.Get(ctx, client.ObjectKey{Namespace: checkout.Namespace, Name: checkout.Spec.AgentRef.Name}, &agent)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return &agent, err
+}
+
+// store writes the status, if it changed, and then tells of it.
+func (r *CheckoutReconciler) store(ctx context.Context, checkout *v1alpha1.Checkout, status v1alpha1.CheckoutStatus) error {
+	before := checkout.Status
+	if equality.Semantic.DeepEqual(before, status) {
+		return nil
+	}
+	checkout.Status = status
+	if err := r.Status().Update(ctx, checkout); err != nil {
+		return err
+	}
+	r.written.record(checkout)
+	tellOfCheckout(ctx, r.Recorder, before, checkout)
+	return nil
+}
+
+func (r *CheckoutReconciler) changeFinalizers(
+	ctx context.Context, checkout *v1alpha1.Checkout, change func(client.Object, string) bool,
+) error {
+	changed, err := changeFinalizers(ctx, r.Client, checkout, v1alpha1.CheckoutFinalizer, change)
+	if changed {
+		r.written.record(checkout)
+	}
+	return err
+}
+
+func (r *CheckoutReconciler) release(ctx context.Context, checkout *v1alpha1.Checkout) error {
+	if err := r.changeFinalizers(ctx, checkout, controllerutil.RemoveFinalizer); err != nil {
+		return err
+	}
+	r.written.forget(checkout.UID)
+	return nil
+}

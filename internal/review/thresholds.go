@@ -1,0 +1,112 @@
+package review
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Thresholds are the numbers that detectors compare with. They hold for the whole operator.
+type Thresholds struct {
+	// DurationOverrunInfoPercent: a mission that takes more than this share of its estimate, in
+	// percent, is flagged duration_overrun (info). Default 100, limits 1 to 10000.
+	DurationOverrunInfoPercent int32 `json:"durationOverrunInfoPercent"`
+
+	// DurationOverrunWarningPercent: the same for a warning. Default 150, limits 1 to 10000, and no
+	// lower than DurationOverrunInfoPercent.
+	DurationOverrunWarningPercent int32 `json:"durationOverrunWarningPercent"`
+
+	// AnomalyMinMissions is how many missions a baseline needs before a mission is compared with it.
+	// Default 5, limits 2 to 100.
+	AnomalyMinMissions int32 `json:"anomalyMinMissions"`
+
+	// AnomalySigmas is how many standard deviations (σ) over the mean are still usual; a decimal.
+	// Default 3, limits 1 to 10.
+	AnomalySigmas float64 `json:"anomalySigmas"`
+
+	// AnomalySigmaFloorPercent is the least that counts as σ, in percent of the mean. Default 10,
+	// limits 0 to 100.
+	AnomalySigmaFloorPercent int32 `json:"anomalySigmaFloorPercent"`
+
+	// AnomalySigmaFloorActions is the least that counts as σ of actions, in actions. Default 3,
+	// limits 0 to 1000000.
+	AnomalySigmaFloorActions int32 `json:"anomalySigmaFloorActions"`
+
+	// AnomalySigmaFloorSeconds is the least that counts as σ of mission time, in seconds. Default 30,
+	// limits 0 to 86400.
+	AnomalySigmaFloorSeconds int32 `json:"anomalySigmaFloorSeconds"`
+
+	// CheckpointBurst is how many checkpoints one interval may hold before checkpoint_burst is
+	// raised. Default 10, limits 1 to 1000.
+	CheckpointBurst int32 `json:"checkpointBurst"`
+
+	// AbandonedAfterSeconds is how long after its passport's expiry an agent may still check out,
+	// in seconds, before the operator does it and raises abandoned_mission. Default 3600, limits 60
+	// to 86400.
+	AbandonedAfterSeconds int32 `json:"abandonedAfterSeconds"`
+}
+
+// DefaultThresholds are the thresholds where no config file says otherwise.
+func DefaultThresholds() Thresholds {
+	return Thresholds{
+		DurationOverrunInfoPercent:    100,
+		DurationOverrunWarningPercent: 150,
+		AnomalyMinMissions:            5,
+		AnomalySigmas:                 3,
+		AnomalySigmaFloorPercent:      10,
+		AnomalySigmaFloorActions:      3,
+		AnomalySigmaFloorSeconds:      30,
+		CheckpointBurst:               10,
+		AbandonedAfterSeconds:         3600,
+	}
+}
+
+// threshold is one field, by the name that it has in the config file, with its limits.
+type threshold struct {
+	name     string
+	whole    *int32
+	decimal  *float64
+	min, max float64
+}
+
+func (t *Thresholds) all() []threshold {
+	return []threshold{
+		{name: "durationOverrunInfoPercent", whole: &t.DurationOverrunInfoPercent, min: 1, max: 10_000},
+		{name: "durationOverrunWarningPercent", whole: &t.DurationOverrunWarningPercent, min: 1, max: 10_000},
+		{name: "anomalyMinMissions", whole: &t.AnomalyMinMissions, min: 2, max: 100},
+		{name: "anomalySigmas", decimal: &t.AnomalySigmas, min: 1, max: 10},
+		{name: "anomalySigmaFloorPercent", whole: &t.AnomalySigmaFloorPercent, min: 0, max: 100},
+		{name: "anomalySigmaFloorActions", whole: &t.AnomalySigmaFloorActions, min: 0, max: 1_000_000},
+		{name: "anomalySigmaFloorSeconds", whole: &t.AnomalySigmaFloorSeconds, min: 0, max: 86_400},
+		{name: "checkpointBurst", whole: &t.CheckpointBurst, min: 1, max: 1000},
+		{name: "abandonedAfterSeconds", whole: &t.AbandonedAfterSeconds, min: 60, max: 86_400},
+	}
+}
+
+// set takes a value as JSON. An error says what may stand there.
+func (t threshold) set(value []byte) error {
+	target, kind := any(t.decimal), "number"
+	if t.whole != nil {
+		target, kind = t.whole, "whole number"
+	}
+	if err := json.Unmarshal(value, target); err != nil || !t.within() {
+		return fmt.Errorf("review.%s: %s is not a %s within %s to %s",
+			t.name, clip(string(value), 64), kind, rounded(t.min), rounded(t.max))
+	}
+	return nil
+}
+
+func (t threshold) within() bool {
+	if t.whole != nil {
+		return t.min <= float64(*t.whole) && float64(*t.whole) <= t.max
+	}
+	return t.min <= *t.decimal && *t.decimal <= t.max
+}
+
+// consistent says where one threshold contradicts another.
+func (t *Thresholds) consistent() error {
+	if t.DurationOverrunWarningPercent < t.DurationOverrunInfoPercent {
+		return fmt.Errorf("review.durationOverrunWarningPercent: %d is below durationOverrunInfoPercent, which is %d",
+			t.DurationOverrunWarningPercent, t.DurationOverrunInfoPercent)
+	}
+	return nil
+}
