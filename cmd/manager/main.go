@@ -28,6 +28,7 @@ import (
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/apiclock"
 	"agentpassport.dev/operator/internal/controller"
+	"agentpassport.dev/operator/internal/review"
 	"agentpassport.dev/operator/internal/token"
 )
 
@@ -47,6 +48,8 @@ type flags struct {
 	gatewayAudience string
 	rotation        time.Duration
 	passportWorkers int
+	configFile      string
+	thresholds      review.Thresholds
 	log             zap.Options
 }
 
@@ -64,11 +67,31 @@ func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	set.StringVar(&f.gatewayAudience, "gateway-audience", "agent-passport-gateway", "The gateway's audience, which every token is for.")
 	set.DurationVar(&f.rotation, "key-rotation-interval", 30*24*time.Hour, "How long a key signs; at least one hour.")
 	set.IntVar(&f.passportWorkers, "passport-workers", 64, "How many passports are worked on at once.")
+	set.StringVar(&f.configFile, "config-file", "", "The config file, YAML with the thresholds of the detectors; empty: the defaults. It is read at the start.")
 	f.log.BindFlags(set)
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
-	return &f, f.check(set)
+	if err := f.check(set); err != nil {
+		return nil, err
+	}
+	return &f, f.readConfig()
+}
+
+// readConfig takes the thresholds from the config file, where there is one.
+func (f *flags) readConfig() error {
+	f.thresholds = review.DefaultThresholds()
+	if f.configFile == "" {
+		return nil
+	}
+	config, err := os.ReadFile(f.configFile)
+	if err != nil {
+		return fmt.Errorf("--config-file: %w", err)
+	}
+	if f.thresholds, err = review.ParseConfig(config); err != nil {
+		return fmt.Errorf("--config-file %s: %w", f.configFile, err)
+	}
+	return nil
 }
 
 func (f *flags) check(set *flag.FlagSet) error {
@@ -152,6 +175,7 @@ func run(ctx context.Context, f *flags) error {
 		TrustDomain:      f.trustDomain,
 		GatewayAudience:  f.gatewayAudience,
 		RotationInterval: f.rotation,
+		Thresholds:       f.thresholds,
 		PassportWorkers:  f.passportWorkers,
 	}); err != nil {
 		return fmt.Errorf("set up the controllers: %w", err)

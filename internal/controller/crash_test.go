@@ -126,6 +126,8 @@ type endState struct {
 	Signals     []string
 	Reports     []string
 	Blocks      []string
+	Checkouts   []string
+	Baseline    int64
 	HasSecret   bool
 }
 
@@ -169,7 +171,23 @@ func (w *world) endState() endState {
 	blocks := &v1alpha1.AgentBlockList{}
 	Expect(w.admin.List(w.ctx, blocks, inNamespace(w))).To(Succeed())
 	for i := range blocks.Items {
-		end.Blocks = append(end.Blocks, string(ready(blocks.Items[i].Status.Conditions)))
+		end.Blocks = append(end.Blocks, blocks.Items[i].Spec.Cause.Kind+" "+string(ready(blocks.Items[i].Status.Conditions)))
+	}
+	sort.Strings(end.Blocks)
+	checkouts := &v1alpha1.CheckoutList{}
+	Expect(w.admin.List(w.ctx, checkouts, inNamespace(w))).To(Succeed())
+	for i := range checkouts.Items {
+		checkout := &checkouts.Items[i]
+		line := fmt.Sprintf("%s %s %s %s", checkout.Spec.Source, ready(checkout.Status.Conditions), checkout.Status.Verdict, accepted(checkout))
+		for _, flag := range checkout.Status.Flags {
+			line += " " + flag.Type
+		}
+		end.Checkouts = append(end.Checkouts, line)
+	}
+	sort.Strings(end.Checkouts)
+	agent := &v1alpha1.AgentPassport{}
+	if err := w.get("support-bot", agent); err == nil && agent.Status.Baseline != nil {
+		end.Baseline = agent.Status.Baseline.Missions
 	}
 	return end
 }

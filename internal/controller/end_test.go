@@ -194,7 +194,7 @@ var _ = Describe("The end of a passport", func() {
 })
 
 var _ = Describe("A finished passport", func() {
-	It("is deleted with its checkpoints after ttlSecondsAfterFinished", func(ctx context.Context) {
+	It("is deleted with its checkpoints ttlSecondsAfterFinished after its review", func(ctx context.Context) {
 		w := newWorld(ctx)
 		kept := int32(3600)
 		w.live(0, func(p *v1alpha1.Passport) { p.Spec.TTLSecondsAfterFinished = &kept })
@@ -202,8 +202,13 @@ var _ = Describe("A finished passport", func() {
 		w.settle()
 		w.revoke()
 		w.settle()
-		end := w.mission().Status.EndTime.Time
-		w.clock.SetTime(end.Add(3599 * time.Second))
+		w.clock.Step(48 * time.Hour)
+		w.settle()
+		Expect(w.get("mission", &v1alpha1.Passport{})).To(Succeed(), "what awaits its review is kept")
+		w.review(w.mission().Status.Checkout.Name, v1alpha1.DecisionBlocked, "never again")
+		w.settle()
+		decided := w.judgement(w.mission().Status.Checkout.Name).Status.DecidedTime
+		w.clock.SetTime(decided.Add(3599 * time.Second))
 		w.settle()
 		Expect(w.get("mission", &v1alpha1.Passport{})).To(Succeed())
 		w.clock.Step(time.Second)

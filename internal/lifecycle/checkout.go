@@ -145,14 +145,13 @@ func (o *Outcome) claim(s Situation, checkout *v1alpha1.Checkout) {
 	}
 }
 
-// checkoutDue is when the operator checks out for an agent that did not: at once after a revocation
-// or when the Passport is being deleted, and else when the agent had its time.
+// checkoutDue is when the operator checks out for an agent that did not: when the agent had its time
+// after an expiry; zero, at once, after a revocation or when the Passport is being deleted.
 func checkoutDue(s Situation) time.Time {
-	end := s.Passport.Status.EndTime.Time
 	if s.Passport.Status.Phase != v1alpha1.PhaseExpired || s.Passport.DeletionTimestamp != nil {
-		return end
+		return time.Time{}
 	}
-	return end.Add(seconds(s.Thresholds.AbandonedAfterSeconds))
+	return s.Passport.Status.EndTime.Add(seconds(s.Thresholds.AbandonedAfterSeconds))
 }
 
 // operatorCheckout is the operator's own Checkout of a mission. Its name derives from the Passport's

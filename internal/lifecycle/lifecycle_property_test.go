@@ -97,7 +97,7 @@ func live(w *world) {
 		}
 		w.now = w.wake
 	}
-	w.step(time.Hour)
+	w.step(2 * time.Hour)
 	w.settle()
 }
 

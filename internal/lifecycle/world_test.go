@@ -36,6 +36,7 @@ type objects struct {
 	agent       *v1alpha1.AgentPassport
 	blocks      []v1alpha1.AgentBlock
 	checkpoints []v1alpha1.Checkpoint
+	checkouts   []v1alpha1.Checkout
 	at          time.Time
 }
 
@@ -93,7 +94,7 @@ func (w *world) stored() objects { return w.past[len(w.past)-1] }
 func (w *world) commit(change func(*objects)) {
 	next := w.stored()
 	next.at = w.now
-	next.blocks, next.checkpoints = slices.Clone(next.blocks), slices.Clone(next.checkpoints)
+	next.blocks, next.checkpoints, next.checkouts = slices.Clone(next.blocks), slices.Clone(next.checkpoints), slices.Clone(next.checkouts)
 	next.passport = next.passport.DeepCopy()
 	if next.agent != nil {
 		next.agent = next.agent.DeepCopy()
@@ -208,12 +209,12 @@ func (w *world) reconcile(shown objects) (wrote bool) {
 	if shown.passport.Status.Phase.Finished() {
 		return w.conclude(shown)
 	}
-	situation := Situation{Passport: shown.passport, Agent: shown.agent, Blocks: shown.blocks, Now: w.now}
+	situation := Situation{Passport: shown.passport, Agent: shown.agent, Blocks: shown.blocks, Checkouts: shown.checkouts, Now: w.now}
 	situation.Checkpoints = refreshed(shown.passport, shown.checkpoints, w.stored().checkpoints)
 	outcome := w.advance(situation)
 	if outcome.Confirm {
 		live := w.stored()
-		situation.Blocks, situation.Checkpoints, situation.ListedAt = live.blocks, live.checkpoints, w.now
+		situation.Blocks, situation.Checkpoints, situation.Checkouts, situation.ListedAt = live.blocks, live.checkpoints, live.checkouts, w.now
 		outcome = w.advance(situation)
 		if outcome.Confirm {
 			w.Fatal("a live LIST does not settle it")
@@ -246,13 +247,55 @@ func (w *world) reconcile(shown objects) (wrote bool) {
 	return w.mark(shown.passport, outcome.Marks) || wrote
 }
 
-func (w *world) conclude(shown objects) bool {
-	outcome := w.advance(Situation{Passport: shown.passport, Checkpoints: shown.checkpoints, Now: w.now})
-	if !equality.Semantic.DeepEqual(outcome.Status, shown.passport.Status) || len(outcome.Blocks)+len(outcome.News) > 0 {
+func (w *world) conclude(shown objects) (wrote bool) {
+	situation := Situation{Passport: shown.passport, Agent: shown.agent, Checkpoints: shown.checkpoints, Checkouts: shown.checkouts, Now: w.now}
+	outcome := w.advance(situation)
+	for outcome.Confirm {
+		live := w.stored()
+		situation.Blocks, situation.Checkpoints, situation.Checkouts, situation.ListedAt = live.blocks, live.checkpoints, live.checkouts, w.now
+		if outcome = w.advance(situation); outcome.Checkout == nil {
+			break
+		}
+		if !w.write() {
+			return wrote
+		}
+		w.checkOut(*outcome.Checkout)
+		wrote = true
+	}
+	if outcome.Status.Phase != shown.passport.Status.Phase {
 		w.Fatalf("a terminal phase changed: %s", gocmp.Diff(shown.passport.Status, outcome.Status))
 	}
-	w.wake = time.Time{}
-	return w.mark(shown.passport, outcome.Marks)
+	if !equality.Semantic.DeepEqual(outcome.Status, shown.passport.Status) {
+		if shown.passport.ResourceVersion != w.stored().passport.ResourceVersion {
+			return wrote
+		}
+		for _, made := range outcome.Blocks {
+			if !w.write() {
+				return wrote
+			}
+			w.block(made)
+			w.consequences[made.Name] = true
+		}
+		if !w.write() {
+			return wrote
+		}
+		w.commit(func(o *objects) {
+			o.passport.Status = *outcome.Status.DeepCopy()
+			o.passport.ResourceVersion = w.nextVersion()
+		})
+		w.ownWrite, wrote = len(w.past)-1, true
+	}
+	w.wake = outcome.Wake
+	return w.mark(shown.passport, outcome.Marks) || wrote
+}
+
+// checkOut makes a Checkout, one of each name.
+func (w *world) checkOut(made v1alpha1.Checkout) {
+	if slices.ContainsFunc(w.stored().checkouts, func(c v1alpha1.Checkout) bool { return c.Name == made.Name }) {
+		return
+	}
+	made.UID, made.CreationTimestamp = types.UID(made.Name), metav1.NewTime(w.now.Truncate(time.Second))
+	w.commit(func(o *objects) { o.checkouts = append(o.checkouts, made) })
 }
 
 // advance asks the rules, and holds every answer to what is true of all.
@@ -448,7 +491,7 @@ func (w *world) compare() {
 // repeat looks once more at what is settled: nothing is left to tell or to write.
 func (w *world) repeat() {
 	seen := w.stored()
-	situation := Situation{Passport: seen.passport, Agent: seen.agent, Blocks: seen.blocks, Checkpoints: seen.checkpoints, Now: w.now}
+	situation := Situation{Passport: seen.passport, Agent: seen.agent, Blocks: seen.blocks, Checkpoints: seen.checkpoints, Checkouts: seen.checkouts, Now: w.now}
 	again := w.advance(situation)
 	if again.Confirm {
 		w.Fatal("settled, and not certain")

@@ -100,8 +100,7 @@ func formatDistribution(mean, variance float64) (d v1alpha1.Distribution, err er
 // counted adds a mission's services to the histogram, which is in order of names. Where that is
 // full, what was used least goes, the last name first; of the mission's own services only where
 // nothing else is left.
-func counted(histogram []v1alpha1.ServiceCount, used []v1alpha1.ServiceName) []v1alpha1.ServiceCount {
-	all := slices.Clone(histogram)
+func counted(all []v1alpha1.ServiceCount, used []v1alpha1.ServiceName) []v1alpha1.ServiceCount {
 	for _, service := range used {
 		i := slices.IndexFunc(all, func(known v1alpha1.ServiceCount) bool { return known.Service == service })
 		if i < 0 {

@@ -112,7 +112,7 @@ func TestFeedRefusesADamagedBaseline(t *testing.T) {
 }
 
 // decimals as the API takes them.
-var decimals = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?$`)
+var decimals = regexp.MustCompile(`^\d+(\.\d+)?(e[+-]\d+)?$`)
 
 // number reads a decimal, and fails where the API would refuse it or where it is not exact.
 func number(t *rapid.T, text v1alpha1.Decimal) float64 {

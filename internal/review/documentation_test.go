@@ -108,7 +108,7 @@ func TestTypesAreDocumented(t *testing.T) {
 		review.CheckpointBurst:        "warning",
 		review.AbandonedMission:       "warning",
 	} {
-		if !strings.Contains(text, fmt.Sprintf("\n| `%s` | %s", kind, severity)) {
+		if !strings.Contains(text, "\n| `"+kind+"` | "+severity) {
 			t.Errorf("%s (%s) is not in docs/detectors.md", kind, severity)
 		}
 	}

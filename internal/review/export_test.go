@@ -17,6 +17,12 @@ func JudgeBy(m Mission, exceptions []v1alpha1.StandingException, t Thresholds, b
 	return judge(m, exceptions, t, all)
 }
 
+// How decimals are written and read.
+var (
+	FormatDecimal = formatDecimal
+	ParseDecimal  = parseDecimal
+)
+
 // Limits gives name, least and greatest value of every threshold.
 func Limits() map[string][2]float64 {
 	limits := map[string][2]float64{}

@@ -72,7 +72,7 @@ func (d detector) failed(why string) Finding {
 	return Finding{
 		Type:     DetectorError,
 		Severity: v1alpha1.SeverityWarning,
-		Message:  clip(fmt.Sprintf("Detector %s failed, and may have missed something: %s", d.name, why), maxMessage),
+		Message:  fmt.Sprintf("Detector %s failed, and may have missed something: %s", d.name, why),
 		Evidence: []v1alpha1.Evidence{fact("detector", d.name), fact("error", why)},
 	}
 }
@@ -115,9 +115,16 @@ func flags(found []Finding) []v1alpha1.Flag {
 }
 
 // Escalates says whether one of the flags blocks the agent at once. A signal did so, or not, when it
-// was raised.
+// was raised; what it blocked for is not blocked for again by a flag that is no worse. The failure of
+// a detector is not the agent's.
 func Escalates(all []v1alpha1.Flag, accountability v1alpha1.Accountability) bool {
+	var blocked v1alpha1.Severity
+	for _, flag := range all {
+		if flag.Type == SignalRaised && Blocks(flag.Severity, accountability) {
+			blocked = Worse(blocked, flag.Severity)
+		}
+	}
 	return slices.ContainsFunc(all, func(flag v1alpha1.Flag) bool {
-		return flag.Type != SignalRaised && Blocks(flag.Severity, accountability)
+		return flag.Type != SignalRaised && flag.Type != DetectorError && rank(flag.Severity) > rank(blocked) && Blocks(flag.Severity, accountability)
 	})
 }

@@ -416,10 +416,29 @@ func TestEscalates(t *testing.T) {
 		{review.NovelService, info, block, block, false},
 		{review.SignalRaised, warning, block, block, false},
 		{review.SignalRaised, critical, block, block, false},
+		{review.DetectorError, warning, block, block, false},
 	} {
 		flags := []v1alpha1.Flag{{Type: review.NovelService, Severity: info}, {Type: tc.kind, Severity: tc.severity}}
 		if got := review.Escalates(flags, v1alpha1.Accountability{OnWarning: tc.onWarning, OnCritical: tc.onCritical}); got != tc.want {
 			t.Errorf("%s %s, onWarning %q, onCritical %q: %v", tc.severity, tc.kind, tc.onWarning, tc.onCritical, got)
+		}
+	}
+	// What a signal has blocked for already is not blocked for again, unless a flag is worse.
+	for _, tc := range []struct {
+		signal, flag v1alpha1.Severity
+		onWarning    v1alpha1.Escalation
+		want         bool
+	}{
+		{critical, critical, block, false},
+		{critical, warning, block, false},
+		{warning, critical, block, true},
+		{warning, critical, notify, true},
+		{warning, warning, block, false},
+		{info, warning, block, true},
+	} {
+		flags := []v1alpha1.Flag{{Type: review.SignalRaised, Severity: tc.signal}, {Type: review.UngrantedService, Severity: tc.flag}}
+		if got := review.Escalates(flags, v1alpha1.Accountability{OnWarning: tc.onWarning, OnCritical: block}); got != tc.want {
+			t.Errorf("a flag of severity %s beside a signal of severity %s, onWarning %q: %v", tc.flag, tc.signal, tc.onWarning, got)
 		}
 	}
 	if review.Escalates(nil, v1alpha1.Accountability{OnWarning: block, OnCritical: block}) {
@@ -445,12 +464,15 @@ func TestFlagsAreBounded(t *testing.T) {
 	if len(flags) != 256 || flags[255].Type != "many" || len(flags[0].Evidence) != 16 || utf8.RuneCountInString(flags[0].Message) != 512 {
 		t.Errorf("%d flags, the last %s", len(flags), flags[len(flags)-1].Type)
 	}
-	verdict, flags := review.JudgeBy(ticket(), nil, review.DefaultThresholds(), finds(300))
-	if len(flags) != 256 || verdict != v1alpha1.VerdictFlagged || flags[0].Severity != v1alpha1.SeverityWarning {
-		t.Errorf("%d flags, %s", len(flags), verdict)
-	}
-	if want := "info flags_omitted : 45 more flags were left out; none is worse than this one"; told(flags)[255] != want {
-		t.Errorf("%s, want %s", told(flags)[255], want)
+	for found, omitted := range map[int]int{257: 2, 300: 45} {
+		verdict, flags := review.JudgeBy(ticket(), nil, review.DefaultThresholds(), finds(found))
+		if len(flags) != 256 || verdict != v1alpha1.VerdictFlagged || flags[0].Severity != v1alpha1.SeverityWarning {
+			t.Fatalf("%d findings: %d flags, %s", found, len(flags), verdict)
+		}
+		want := fmt.Sprintf("info flags_omitted : %d more flags were left out; none is worse than this one", omitted)
+		if got := told(flags)[255]; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }
 

@@ -70,6 +70,9 @@ func TestAcceptKeepsMessagesInTheirLimit(t *testing.T) {
 	if n := utf8.RuneCountInString(got.Message); n != 512 || !utf8.ValidString(got.Message) {
 		t.Errorf("%d characters, valid %v", n, utf8.ValidString(got.Message))
 	}
+	if !strings.HasPrefix(got.Message, "üü") || !strings.Contains(got.Message, "…; accepted until 2026-04-23T13:00:00Z: ßß") {
+		t.Errorf("either the message or the exception is lost: %s", got.Message)
+	}
 }
 
 func TestBlocks(t *testing.T) {

@@ -20,7 +20,7 @@ func signalRaised(m Mission, _ Thresholds) ([]Finding, error) {
 		found = append(found, Finding{
 			Type:     SignalRaised,
 			Severity: signal.Severity,
-			Message:  clip(message, maxMessage),
+			Message:  message,
 			Evidence: []v1alpha1.Evidence{
 				fact("signal", signal.Type),
 				fact("count", signal.Count),

@@ -15,7 +15,7 @@ func unusedService(m Mission, _ Thresholds) ([]Finding, error) {
 	}
 	var found []Finding
 	used := m.Services()
-	for _, service := range sorted(m.declared()) {
+	for _, service := range m.declared() {
 		if slices.Contains(used, service) {
 			continue
 		}
