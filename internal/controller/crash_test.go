@@ -84,10 +84,48 @@ var scenarios = []scenario{
 	{"a deletion before the issue", registered, func(w *world) {
 		Expect(w.admin.Delete(w.ctx, w.passport())).To(Succeed())
 	}},
-	{"a clean-up after the end", issued, func(w *world) {
+	{"an issue, and a deletion", registered, func(w *world) {
+		w.passport()
+		w.settle()
+		Expect(w.admin.Delete(w.ctx, w.mission())).To(Succeed())
+	}},
+	{"an abandoned mission", issued, func(w *world) {
 		w.checkpoint("last")
 		w.clock.Step(48 * time.Hour)
 	}},
+	{"an abandoned mission that blocks its agent", func(w *world) {
+		w.agent(func(a *v1alpha1.AgentPassport) { a.Spec.Accountability.OnWarning = v1alpha1.EscalateBlock })
+		w.passport()
+	}, func(w *world) { w.clock.Step(48 * time.Hour) }},
+	{"a clean checkout", issued, func(w *world) {
+		w.checkpoint("report")
+		w.checkout("done")
+	}},
+	{"a checkout that is flagged", issued, func(w *world) { w.checkout("done", using("slack", "notion")) }},
+	{"a checkout that blocks the agent", issued, func(w *world) { w.checkout("done", using("stripe")) }},
+	{"a late checkout, and a second one", func(w *world) {
+		w.clock.Step(-400 * time.Second)
+		issued(w)
+		w.settle()
+		w.clock.Step(400 * time.Second)
+	}, func(w *world) {
+		w.checkout("done")
+		w.checkout("done-again")
+	}},
+	{"an approval that lifts a block", checkedOut("stripe"), func(w *world) { w.review("done", v1alpha1.DecisionApproved, "agreed") }},
+	{"a review that blocks", checkedOut("notion"), func(w *world) { w.review("done", v1alpha1.DecisionBlocked, "no") }},
+	{"a review that takes the place of a block", checkedOut("stripe"), func(w *world) { w.review("done", v1alpha1.DecisionBlocked, "no") }},
+	{"a deletion after the checkout", checkedOut("notion"), func(w *world) { Expect(w.admin.Delete(w.ctx, w.mission())).To(Succeed()) }},
+	{"a clean-up after a clean checkout", checkedOut("slack"), func(w *world) { w.clock.Step(48 * time.Hour) }},
+}
+
+// checkedOut is a mission that used these services, and is judged.
+func checkedOut(services ...v1alpha1.ServiceName) func(*world) {
+	return func(w *world) {
+		issued(w)
+		w.settle()
+		w.checkout("done", using(services...))
+	}
 }
 
 func registered(w *world) { w.agent() }
@@ -112,8 +150,12 @@ func (s scenario) play(w *world, c *crash) int {
 		err = w.settleUntil(40)
 	}
 	Expect(err).NotTo(HaveOccurred())
+	attempts := w.attempts
 	w.fault = nil
-	return w.attempts
+	// Sums on the agent are written ten seconds later at most.
+	w.clock.Step(10 * time.Second)
+	w.settle()
+	return attempts
 }
 
 // endState is all of a world that must be the same whatever happened on the way.
@@ -171,7 +213,11 @@ func (w *world) endState() endState {
 	blocks := &v1alpha1.AgentBlockList{}
 	Expect(w.admin.List(w.ctx, blocks, inNamespace(w))).To(Succeed())
 	for i := range blocks.Items {
-		end.Blocks = append(end.Blocks, blocks.Items[i].Spec.Cause.Kind+" "+string(ready(blocks.Items[i].Status.Conditions)))
+		block, cause := &blocks.Items[i], "a person"
+		if block.Spec.Cause != nil {
+			cause = block.Spec.Cause.Kind
+		}
+		end.Blocks = append(end.Blocks, string(ready(block.Status.Conditions))+" by "+cause)
 	}
 	sort.Strings(end.Blocks)
 	checkouts := &v1alpha1.CheckoutList{}
@@ -242,8 +288,6 @@ var _ = Describe("A crash", func() {
 					s.play(w, &crash{at: at, after: after})
 					Expect(w.endState()).To(Equal(want))
 					check()
-					w.clock.Step(10 * time.Second)
-					w.settle()
 					w.wrote()
 					w.restart()
 					w.settle()

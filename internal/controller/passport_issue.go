@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -130,6 +131,10 @@ func (r *PassportReconciler) activate(ctx context.Context, passport *v1alpha1.Pa
 		message += "; a checkpoint extends it"
 	}
 	err := r.store(ctx, passport, status, []lifecycle.News{{Kind: lifecycle.NewsIssued, Reason: "Issued", Message: message}})
+	if apierrors.IsNotFound(err) {
+		// Another replica let go of it meanwhile: nobody else knows of the Secret that this one made.
+		return ctrl.Result{}, r.removeSecret(ctx, passport)
+	}
 	if err != nil {
 		return ctrl.Result{}, err
 	}

@@ -170,7 +170,7 @@ func NewPassportReconciler(c client.Client, live client.Reader, o Options) *Pass
 		Keys:       o.Keys,
 		Authority:  o.Authority(),
 		Thresholds: o.Thresholds,
-		secrets:    &tokenSecrets{client: c, manager: types.NamespacedName{Namespace: o.Namespace, Name: o.ServiceAccount}},
+		secrets:    &tokenSecrets{client: c, live: live, manager: types.NamespacedName{Namespace: o.Namespace, Name: o.ServiceAccount}},
 		lists:      &liveLists{reader: live, clock: o.Clock},
 	}
 }

@@ -37,6 +37,8 @@ func (p *deliveryProblem) Error() string { return p.message }
 type tokenSecrets struct {
 	// client reads Secrets live; nothing caches their contents.
 	client client.Client
+	// live reads Passports from the API server itself.
+	live client.Reader
 	// watch tells which token Secrets exist. Without one, every question is a live read.
 	watch *secretWatch
 	// manager is the user that consent is given to.
@@ -104,6 +106,9 @@ func (s *tokenSecrets) keep(ctx context.Context, passport *v1alpha1.Passport, ri
 	err = s.client.Get(ctx, types.NamespacedName{Namespace: passport.Namespace, Name: name}, &have)
 	switch {
 	case apierrors.IsNotFound(err):
+		if active, err := s.stillActive(ctx, passport); err != nil || !active {
+			return err
+		}
 	case err != nil:
 		return s.problem(passport, err)
 	case !owned(&have, passport):
@@ -128,6 +133,16 @@ func (s *tokenSecrets) keep(ctx context.Context, passport *v1alpha1.Passport, ri
 	}
 	s.trust(passport.UID, want.ResourceVersion)
 	return nil
+}
+
+// stillActive says whether the stored Passport is Active: one that is over, which an old cache does not
+// show yet, gets no token back.
+func (s *tokenSecrets) stillActive(ctx context.Context, passport *v1alpha1.Passport) (bool, error) {
+	var stored v1alpha1.Passport
+	if err := s.live.Get(ctx, client.ObjectKeyFromObject(passport), &stored); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	return stored.UID == passport.UID && stored.Status.Phase == v1alpha1.PhaseActive, nil
 }
 
 // remove deletes whatever token Secrets a finished passport has left.
