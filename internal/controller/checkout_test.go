@@ -97,7 +97,7 @@ var _ = Describe("A checkout", func() {
 		Expect(w.get("support-bot", agent)).To(Succeed())
 		Expect(agent.Status.Baseline.Missions).To(BeEquivalentTo(1))
 		Expect(w.judgement("done").Status.BaselineTime).NotTo(BeNil())
-		w.clock.Step(61 * time.Second)
+		w.clock.SetTime(w.mission().Status.EndTime.Add(61 * time.Second))
 		w.settle()
 		Expect(w.get("done", &v1alpha1.Checkout{})).NotTo(Succeed())
 	})

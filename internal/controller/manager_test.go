@@ -2,6 +2,10 @@ package controller_test
 
 import (
 	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -10,9 +14,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -23,16 +29,38 @@ import (
 	"agentpassport.dev/operator/test/apiserver"
 )
 
-// managed is a world in which the whole manager runs, with its caches, watches and queues; the
-// queues keep the time of the world's clock.
-func managed(ctx context.Context) *world {
+// managed is a world in which the whole manager runs, with its caches, watches and queues, and is
+// ready; the queues keep the time of the world's clock. Each change is made to the manager's config.
+func managed(ctx context.Context, changes ...func(*rest.Config)) *world {
+	GinkgoHelper()
+	w := unready(ctx, changes...)
+	eventually(w, func() bool {
+		ring, loaded := w.keys.Ring()
+		return loaded && !ring.Next.PublishedAt.IsZero()
+	}).Should(BeTrue(), "the keys are loaded and published")
+	return w
+}
+
+// unready is a managed world whose manager may have nothing to sign with.
+func unready(ctx context.Context, changes ...func(*rest.Config)) *world {
 	GinkgoHelper()
 	w := newWorld(ctx)
 	w.keys = &controller.Keyring{}
-	mgr, err := ctrl.NewManager(server.Config(apiserver.Manager), ctrl.Options{
-		Scheme:  server.Admin().Scheme(),
-		Cache:   controller.CacheOptions(apiserver.OperatorNamespace),
-		Client:  controller.ClientOptions(),
+	config := server.Config(apiserver.Manager)
+	for _, change := range changes {
+		change(config)
+	}
+	// What other specs have left behind is none of this manager's business.
+	caches := controller.CacheOptions(apiserver.OperatorNamespace)
+	caches.DefaultNamespaces = map[string]cache.Config{w.namespace: {}}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: server.Admin().Scheme(),
+		Cache:  caches,
+		Client: controller.ClientOptions(),
+		NewClient: func(config *rest.Config, options client.Options) (client.Client, error) {
+			plain, err := client.NewWithWatch(config, options)
+			return w.observed(plain), err
+		},
 		Metrics: metricsserver.Options{BindAddress: "0"},
 	})
 	Expect(err).NotTo(HaveOccurred())
@@ -46,11 +74,30 @@ func managed(ctx context.Context) *world {
 	go func() { ended <- mgr.Start(running) }()
 	DeferCleanup(func(ctx context.Context) {
 		stop()
-		Eventually(ended).WithTimeout(30 * time.Second).Should(Receive(BeNil()))
+		Eventually(ended).Should(Receive(BeNil()))
 		deleteIfThere(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.KeySecretName}})
 		deleteIfThere(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.JWKSConfigMapName}})
 	})
 	return w
+}
+
+// tick is how far the clock goes at a poll, and how long a poll takes at least. So the clock never
+// outruns real time, and a mission lives as long on a slow machine as on a fast one.
+const tick = 100 * time.Millisecond
+
+// eventually is Eventually while the clock ticks on.
+func eventually[T any](w *world, poll func() T) AsyncAssertion {
+	GinkgoHelper()
+	return eventuallyBy(w, tick, poll)
+}
+
+// eventuallyBy goes on by a longer step at a poll: towards what comes at its time and does not pass.
+func eventuallyBy[T any](w *world, step time.Duration, poll func() T) AsyncAssertion {
+	GinkgoHelper()
+	return Eventually(func() T {
+		w.clock.Step(step)
+		return poll()
+	}).WithPolling(tick)
 }
 
 func deleteIfThere(ctx context.Context, object client.Object) {
@@ -64,10 +111,28 @@ func steppedQueue(clock *clocktesting.FakeClock) func(string, workqueue.TypedRat
 	}
 }
 
-// phase polls the mission's phase while the clock ticks on, a second a poll.
+// countReads counts the reads of Secrets of this name that a manager makes.
+func countReads(name string, reads *atomic.Int32) func(*rest.Config) {
+	return func(config *rest.Config) {
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(request *http.Request) (*http.Response, error) {
+				if request.Method == http.MethodGet && strings.HasSuffix(request.URL.Path, "/secrets/"+name) {
+					reads.Add(1)
+				}
+				return next.RoundTrip(request)
+			})
+		})
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements http.RoundTripper.
+func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
+
+// phase reads the mission's phase.
 func (w *world) phase() v1alpha1.Phase {
 	GinkgoHelper()
-	w.clock.Step(time.Second)
 	return w.mission().Status.Phase
 }
 
@@ -80,29 +145,34 @@ func keySecret(ctx context.Context) *corev1.Secret {
 	return secret
 }
 
+// rotate asks for a rotation of the signing keys.
+func rotate(ctx context.Context, how string) {
+	GinkgoHelper()
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.KeySecretName}}
+	asked := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, controller.AnnotationRotate, how)
+	Expect(server.Admin().Patch(ctx, secret, client.RawPatch(types.MergePatchType, asked))).To(Succeed())
+}
+
 var _ = Describe("The manager", Serial, func() {
 	It("leads a mission from apply to its death of silence", func(ctx context.Context) {
 		w := managed(ctx)
 		w.passport()
 		w.agent()
-		Eventually(w.phase).Should(Equal(v1alpha1.PhaseActive))
+		eventually(w, w.phase).Should(Equal(v1alpha1.PhaseActive))
 		w.checkpoint("first")
-		Eventually(func() v1alpha1.Reason { return w.judged("first") }).Should(Equal(v1alpha1.ReasonAccepted))
-		Eventually(func() v1alpha1.Phase {
-			w.clock.Step(30 * time.Second)
-			return w.mission().Status.Phase
-		}).Should(Equal(v1alpha1.PhaseExpired))
-		Eventually(w.secretGone).Should(BeTrue())
-		Eventually(func() []string { return w.storedEvents("mission") }).Should(ContainElements("Issued", "CheckpointAccepted", "CheckpointSilence", "Expired"))
+		eventually(w, func() v1alpha1.Reason { return w.judged("first") }).Should(Equal(v1alpha1.ReasonAccepted))
+		eventuallyBy(w, 30*time.Second, w.phase).Should(Equal(v1alpha1.PhaseExpired))
+		eventually(w, w.secretGone).Should(BeTrue())
+		eventually(w, func() []string { return w.storedEvents("mission") }).
+			Should(ContainElements("Issued", "CheckpointAccepted", "CheckpointSilence", "Expired"))
 	})
 
 	It("ends every live passport of an agent when it is blocked, and counts what lives", func(ctx context.Context) {
 		w := managed(ctx)
 		w.agent()
 		w.passport()
-		w.passport(func(p *v1alpha1.Passport) { p.Name = "other" })
+		w.passport(named("other"))
 		live := func() int32 {
-			w.clock.Step(10 * time.Second)
 			agent := &v1alpha1.AgentPassport{}
 			Expect(w.get("support-bot", agent)).To(Succeed())
 			if agent.Status.LivePassports == nil {
@@ -110,28 +180,37 @@ var _ = Describe("The manager", Serial, func() {
 			}
 			return *agent.Status.LivePassports
 		}
-		Eventually(live).Should(Equal(int32(2)))
+		both := func() []v1alpha1.Phase {
+			other := &v1alpha1.Passport{}
+			Expect(w.get("other", other)).To(Succeed())
+			return []v1alpha1.Phase{w.phase(), other.Status.Phase}
+		}
+		// A sum is written ten seconds after the last, at the earliest.
+		eventually(w, both).Should(HaveEach(v1alpha1.PhaseActive))
+		w.clock.Step(10 * time.Second)
+		eventually(w, live).Should(Equal(int32(2)))
 		w.block("stop")
-		Eventually(w.phase).Should(Equal(v1alpha1.PhaseRevoked))
-		Eventually(live).Should(BeZero())
+		eventually(w, both).Should(HaveEach(v1alpha1.PhaseRevoked))
+		w.clock.Step(10 * time.Second)
+		eventually(w, live).Should(BeZero())
 	})
 
 	It("brings a Secret back at once that is deleted or edited by hand", func(ctx context.Context) {
 		w := managed(ctx)
 		w.agent()
 		w.passport()
-		Eventually(w.phase).Should(Equal(v1alpha1.PhaseActive))
+		eventually(w, w.phase).Should(Equal(v1alpha1.PhaseActive))
 		before := w.claims()
 		secret := &corev1.Secret{}
 		Expect(w.get("mission-token", secret)).To(Succeed())
 		Expect(w.admin.Delete(ctx, secret)).To(Succeed())
-		Eventually(w.secretGone).Should(BeFalse())
+		eventually(w, w.secretGone).Should(BeFalse())
 		Expect(w.claims()).To(Equal(before))
 
 		Expect(w.get("mission-token", secret)).To(Succeed())
 		secret.Data = map[string][]byte{"token": []byte("forged")}
 		Expect(w.admin.Update(ctx, secret)).To(Succeed())
-		Eventually(func() string {
+		eventually(w, func() string {
 			Expect(w.get("mission-token", secret)).To(Succeed())
 			return string(secret.Data["token"])
 		}).ShouldNot(Equal("forged"))
@@ -140,46 +219,32 @@ var _ = Describe("The manager", Serial, func() {
 
 	It("publishes its keys before it uses them, and keeps the old while their tokens live", func(ctx context.Context) {
 		w := managed(ctx)
-		var first token.Ring
-		Eventually(func() bool {
-			var ok bool
-			first, ok = w.keys.Ring()
-			return ok && !first.Next.PublishedAt.IsZero()
-		}).Should(BeTrue())
-		secret := keySecret(ctx)
-		secret.Annotations = map[string]string{controller.AnnotationRotate: "now"}
-		Expect(w.admin.Update(ctx, secret)).To(Succeed())
-		Eventually(func() map[string]string { return keySecret(ctx).Annotations }).ShouldNot(HaveKey(controller.AnnotationRotate))
-		current := func() string {
-			w.clock.Step(30 * time.Second)
+		first, _ := w.keys.Ring()
+		rotate(ctx, "now")
+		eventually(w, func() map[string]string { return keySecret(ctx).Annotations }).ShouldNot(HaveKey(controller.AnnotationRotate))
+		eventuallyBy(w, 30*time.Second, func() string {
 			ring, _ := w.keys.Ring()
 			return ring.Signing().ID
-		}
-		start := w.clock.Now()
-		Eventually(current).Should(Equal(first.Next.ID))
-		Expect(w.clock.Since(start)).To(BeNumerically(">=", 9*time.Minute), "published for ten minutes first")
-		ring, _ := w.keys.Ring()
-		_, stands := ring.Key(first.Signing().ID)
-		Expect(stands).To(BeTrue(), "the retired key still verifies")
-		Eventually(func() bool {
-			w.clock.Step(5 * time.Minute)
+		}).Should(Equal(first.Next.ID))
+		Expect(w.clock.Since(first.Next.PublishedAt)).To(BeNumerically(">=", 10*time.Minute), "published for ten minutes first")
+		stands := func() bool {
 			ring, _ := w.keys.Ring()
 			_, stands := ring.Key(first.Signing().ID)
 			return stands
-		}).Should(BeFalse(), "and goes once its tokens are dead")
+		}
+		Expect(stands()).To(BeTrue(), "the retired key still verifies")
+		eventuallyBy(w, 5*time.Minute, stands).Should(BeFalse(), "and goes once its tokens are dead")
 	})
 
 	It("drops a key in an emergency and signs every live token again", func(ctx context.Context) {
 		w := managed(ctx)
 		w.agent()
 		w.passport()
-		Eventually(w.phase).Should(Equal(v1alpha1.PhaseActive))
+		eventually(w, w.phase).Should(Equal(v1alpha1.PhaseActive))
 		before := w.claims()
 		old, _ := w.keys.Ring()
-		secret := keySecret(ctx)
-		secret.Annotations = map[string]string{controller.AnnotationRotate: "emergency"}
-		Expect(w.admin.Update(ctx, secret)).To(Succeed())
-		Eventually(func() error {
+		rotate(ctx, "emergency")
+		eventually(w, func() error {
 			ring, _ := w.keys.Ring()
 			held := &corev1.Secret{}
 			Expect(w.get("mission-token", held)).To(Succeed())
@@ -190,7 +255,7 @@ var _ = Describe("The manager", Serial, func() {
 			return err
 		}).Should(Succeed())
 		Expect(w.claims()).To(Equal(before))
-		Eventually(func() string {
+		eventually(w, func() string {
 			published := &corev1.ConfigMap{}
 			key := types.NamespacedName{Namespace: apiserver.OperatorNamespace, Name: controller.JWKSConfigMapName}
 			Expect(w.admin.Get(ctx, key, published)).To(Succeed())
@@ -204,9 +269,10 @@ var _ = Describe("The manager", Serial, func() {
 			Data:       map[string][]byte{controller.KeySecretData: []byte("{}")},
 		}
 		Expect(server.Admin().Create(ctx, broken)).To(Succeed())
-		w := managed(ctx)
-		Consistently(func() map[string][]byte { return keySecret(ctx).Data }).
-			Should(HaveKeyWithValue(controller.KeySecretData, []byte("{}")))
+		var reads atomic.Int32
+		w := unready(ctx, countReads(controller.KeySecretName, &reads))
+		eventually(w, reads.Load).Should(BeNumerically(">", 5), "it has read them, and come back")
+		Expect(keySecret(ctx).Data).To(HaveKeyWithValue(controller.KeySecretData, []byte("{}")))
 		_, ok := w.keys.Ring()
 		Expect(ok).To(BeFalse())
 	})

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/metadata"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -23,6 +24,9 @@ type secretWatch struct {
 	client metadata.Interface
 	// changed is told of every change to a token Secret; it may block until ctx ends.
 	changed func(ctx context.Context, secret *metav1.PartialObjectMetadata)
+	// listed is told of a namespace once its informer has the first list: of what changed before, changed
+	// is not told. It may block until ctx ends.
+	listed func(ctx context.Context, namespace string)
 	// wanted holds the namespaces whose informers are still to begin.
 	wanted chan string
 
@@ -76,6 +80,25 @@ func (w *secretWatch) find(namespace string, passport types.UID) ([]*metav1.Part
 	return secrets, true
 }
 
+// changedSince says whether the watch shows that a Secret was changed, or has gone, since a
+// resourceVersion of its own. Before the namespace's informer has its first list, it shows nothing.
+func (w *secretWatch) changedSince(secret types.NamespacedName, resourceVersion string) bool {
+	informer := w.informer(secret.Namespace)
+	if informer == nil || !informer.HasSynced() {
+		return false
+	}
+	store := informer.GetStore()
+	// How far the watch has come is read before the Secret: what is not there then is not still to come.
+	seen := store.LastStoreSyncResourceVersion()
+	if object, exists, err := store.GetByKey(secret.String()); err == nil && exists {
+		if metadata, ok := object.(*metav1.PartialObjectMetadata); ok {
+			seen = metadata.ResourceVersion
+		}
+	}
+	order, err := resourceversion.CompareResourceVersion(seen, resourceVersion)
+	return err != nil || order > 0
+}
+
 func (w *secretWatch) informer(namespace string) toolscache.SharedIndexInformer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -93,7 +116,7 @@ func (w *secretWatch) begin(ctx context.Context, namespace string) {
 	if w.informers == nil {
 		w.informers = map[string]toolscache.SharedIndexInformer{}
 	}
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithCancel(log.IntoContext(ctx, log.FromContext(ctx).WithValues("namespace", namespace)))
 	informer := w.newInformer(ctx, namespace, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -102,6 +125,13 @@ func (w *secretWatch) begin(ctx context.Context, namespace string) {
 	})
 	w.informers[namespace] = informer
 	go informer.RunWithContext(ctx)
+	go func() {
+		select {
+		case <-informer.HasSyncedChecker().Done():
+			w.listed(ctx, namespace)
+		case <-ctx.Done():
+		}
+	}()
 }
 
 func (w *secretWatch) newInformer(ctx context.Context, namespace string, forbidden func()) toolscache.SharedIndexInformer {
@@ -134,11 +164,10 @@ func (w *secretWatch) newInformer(ctx context.Context, namespace string, forbidd
 			w.changed(ctx, secret)
 		}
 	}
-	logger := log.FromContext(ctx).WithValues("namespace", namespace)
 	// Neither call fails before the informer has run.
 	_ = informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *toolscache.Reflector, err error) {
 		if apierrors.IsForbidden(err) {
-			logger.Info("not allowed to watch token Secrets: the namespace has not consented, or no longer")
+			log.FromContext(ctx).Info("not allowed to watch token Secrets: the namespace has not consented, or no longer")
 			forbidden()
 			return
 		}

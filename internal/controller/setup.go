@@ -144,7 +144,9 @@ func setupPassports(mgr ctrl.Manager, o Options) error {
 	secretChanges := make(chan event.GenericEvent)
 	r := NewPassportReconciler(mgr.GetClient(), mgr.GetAPIReader(), o)
 	r.Recorder = mgr.GetEventRecorder("agent-passport-manager")
-	r.secrets.watch = &secretWatch{client: metadataClient, changed: r.passOn(secretChanges), wanted: make(chan string, 1024)}
+	r.secrets.watch = &secretWatch{
+		client: metadataClient, changed: r.passOn(secretChanges), listed: r.lookAgain(secretChanges), wanted: make(chan string, 1024),
+	}
 	if err := mgr.Add(r.secrets.watch); err != nil {
 		return err
 	}
@@ -277,19 +279,39 @@ func (r retryConflicts) Reconcile(ctx context.Context, request reconcile.Request
 	return result, err
 }
 
-// passOn gives the function that the Secret watch calls: what somebody else changed brings the
-// Secret's passport back.
+// passOn gives the function that the Secret watch tells of changes: one that the operator did not make
+// brings the Secret's passport back.
 func (r *PassportReconciler) passOn(events chan<- event.GenericEvent) func(context.Context, *metav1.PartialObjectMetadata) {
 	return func(ctx context.Context, secret *metav1.PartialObjectMetadata) {
 		owner := metav1.GetControllerOf(secret)
-		if !r.secrets.changed(secret) || owner == nil {
+		if owner == nil || r.secrets.trusted(owner.UID, client.ObjectKeyFromObject(secret)) {
 			return
 		}
-		passport := &v1alpha1.Passport{ObjectMeta: metav1.ObjectMeta{Namespace: secret.Namespace, Name: owner.Name}}
-		select {
-		case events <- event.GenericEvent{Object: passport}:
-		case <-ctx.Done():
+		bringBack(ctx, events, &v1alpha1.Passport{ObjectMeta: metav1.ObjectMeta{Namespace: secret.Namespace, Name: owner.Name}})
+	}
+}
+
+// lookAgain gives the function that the Secret watch tells of first lists: every passport whose Secret
+// is not as it is known comes back.
+func (r *PassportReconciler) lookAgain(events chan<- event.GenericEvent) func(context.Context, string) {
+	return func(ctx context.Context, namespace string) {
+		var passports v1alpha1.PassportList
+		if err := r.List(ctx, &passports, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+			return
 		}
+		for i := range passports.Items {
+			passport := &passports.Items[i]
+			if !passport.Status.Phase.Finished() && !r.secrets.trusted(passport.UID, secretOf(passport)) {
+				bringBack(ctx, events, passport)
+			}
+		}
+	}
+}
+
+func bringBack(ctx context.Context, events chan<- event.GenericEvent, passport *v1alpha1.Passport) {
+	select {
+	case events <- event.GenericEvent{Object: passport}:
+	case <-ctx.Done():
 	}
 }
 

@@ -23,7 +23,7 @@ func TestControllers(t *testing.T) {
 
 var _ = BeforeSuite(func(ctx context.Context) {
 	ctrl.SetLogger(logr.Discard())
-	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyTimeout(time.Minute)
 	var err error
 	server, err = apiserver.Start(ctx, "../..", apiserver.AllPolicies)
 	Expect(err).NotTo(HaveOccurred())

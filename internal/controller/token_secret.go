@@ -93,10 +93,10 @@ func (s *tokenSecrets) adopt(ctx context.Context, passport *v1alpha1.Passport, r
 // keep sees to it that the Secret of an Active passport holds the token of its claims. It costs
 // nothing while the watch has seen no change. The error may be a deliveryProblem.
 func (s *tokenSecrets) keep(ctx context.Context, passport *v1alpha1.Passport, ring token.Ring) error {
-	if s.trusted(passport.UID) {
+	s.follow(passport.Namespace)
+	if s.trusted(passport.UID, secretOf(passport)) {
 		return nil
 	}
-	s.follow(passport.Namespace)
 	claims, err := claimsOf(passport)
 	if err != nil {
 		return err
@@ -151,7 +151,7 @@ func (s *tokenSecrets) remove(ctx context.Context, passport *v1alpha1.Passport) 
 		return nil
 	}
 	name := lifecycle.SecretName(passport)
-	if s.watch != nil && !s.trusted(passport.UID) {
+	if s.watch != nil && s.known(passport.UID) == "" {
 		if secrets, known := s.watch.find(passport.Namespace, passport.UID); known && len(secrets) == 0 {
 			return nil
 		}
@@ -172,18 +172,6 @@ func (s *tokenSecrets) delete(ctx context.Context, secret *corev1.Secret) error 
 	return s.client.Delete(ctx, secret, client.Preconditions{UID: &secret.UID})
 }
 
-// changed takes in a change that the watch saw, and says whether it was somebody else's.
-func (s *tokenSecrets) changed(secret *metav1.PartialObjectMetadata) bool {
-	uid := types.UID(secret.Labels[v1alpha1.LabelPassportUID])
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.good[uid] == secret.ResourceVersion {
-		return false
-	}
-	delete(s.good, uid)
-	return true
-}
-
 // follow watches the namespace's token Secrets from now on.
 func (s *tokenSecrets) follow(namespace string) {
 	if s.watch != nil {
@@ -200,10 +188,19 @@ func (s *tokenSecrets) trust(passport types.UID, resourceVersion string) {
 	s.good[passport] = resourceVersion
 }
 
-func (s *tokenSecrets) trusted(passport types.UID) bool {
+// trusted says whether a Secret of the passport's needs no look: it was right once, and the watch shows
+// no change since. The watch is asked here, and its events only bring the passport back: so a change is
+// found whether its event comes before trust or after it.
+func (s *tokenSecrets) trusted(passport types.UID, secret types.NamespacedName) bool {
+	known := s.known(passport)
+	return known != "" && (s.watch == nil || !s.watch.changedSince(secret, known))
+}
+
+// known gives the resourceVersion at which the passport's Secret was last known to be right.
+func (s *tokenSecrets) known(passport types.UID) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.good[passport] != ""
+	return s.good[passport]
 }
 
 func (s *tokenSecrets) distrust(passport types.UID) {
@@ -244,6 +241,11 @@ func (s *tokenSecrets) secret(passport *v1alpha1.Passport, name, signed string, 
 			v1alpha1.SecretKeyJWKS:  token.JWKS(ring),
 		},
 	}
+}
+
+// secretOf is where a passport's token goes.
+func secretOf(passport *v1alpha1.Passport) types.NamespacedName {
+	return types.NamespacedName{Namespace: passport.Namespace, Name: lifecycle.SecretName(passport)}
 }
 
 // owned says whether a Secret is the passport's own: by type and by owner UID.

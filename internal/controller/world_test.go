@@ -87,7 +87,24 @@ func (w *world) useClient(config *rest.Config, now clock.PassiveClock) {
 	GinkgoHelper()
 	plain, err := client.NewWithWatch(config, client.Options{Scheme: server.Admin().Scheme()})
 	Expect(err).NotTo(HaveOccurred())
-	c := interceptor.NewClient(plain, interceptor.Funcs{
+	c := w.observed(plain)
+	options := controller.Options{
+		Clock: now, Keys: w.keys, Namespace: apiserver.OperatorNamespace, ServiceAccount: apiserver.ManagerServiceAccount,
+		Issuer: issuer, TrustDomain: "example.org", GatewayAudience: "gateway",
+	}
+	w.told = events.NewFakeRecorder(1000)
+	w.passports = controller.NewPassportReconciler(c, c, options)
+	w.passports.Recorder = w.told
+	w.checkpoints = &controller.CheckpointReconciler{Client: c, Live: c, Clock: now}
+	w.checkouts = controller.NewCheckoutReconciler(c, c, options)
+	w.checkouts.Recorder = w.told
+	w.agents = &controller.AgentPassportReconciler{Client: c, Live: c, Clock: now, Recorder: w.told}
+	w.blocks = &controller.AgentBlockReconciler{Client: c, Clock: now}
+}
+
+// observed gives the client with every write of its counted, and open to faults.
+func (w *world) observed(plain client.WithWatch) client.WithWatch {
+	return interceptor.NewClient(plain, interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
 			return w.write("create", o, func() error { return c.Create(ctx, o, opts...) })
 		},
@@ -104,18 +121,6 @@ func (w *world) useClient(config *rest.Config, now clock.PassiveClock) {
 			return w.write("update "+sub, o, func() error { return c.SubResource(sub).Update(ctx, o, opts...) })
 		},
 	})
-	options := controller.Options{
-		Clock: now, Keys: w.keys, Namespace: apiserver.OperatorNamespace, ServiceAccount: apiserver.ManagerServiceAccount,
-		Issuer: issuer, TrustDomain: "example.org", GatewayAudience: "gateway",
-	}
-	w.told = events.NewFakeRecorder(1000)
-	w.passports = controller.NewPassportReconciler(c, c, options)
-	w.passports.Recorder = w.told
-	w.checkpoints = &controller.CheckpointReconciler{Client: c, Live: c, Clock: now}
-	w.checkouts = controller.NewCheckoutReconciler(c, c, options)
-	w.checkouts.Recorder = w.told
-	w.agents = &controller.AgentPassportReconciler{Client: c, Live: c, Clock: now, Recorder: w.told}
-	w.blocks = &controller.AgentBlockReconciler{Client: c, Clock: now}
 }
 
 // write counts a write of the operator's, and lets a fault have it.
@@ -403,8 +408,11 @@ func inNamespace(w *world) client.InNamespace { return client.InNamespace(w.name
 func (w *world) withdrawConsent() {
 	GinkgoHelper()
 	Expect(w.admin.DeleteAllOf(w.ctx, &rbacv1.RoleBinding{}, inNamespace(w))).To(Succeed())
+	Eventually(w.consented).Should(BeFalse())
+}
+
+// consented says whether the API server lets the operator read Secrets of the namespace.
+func (w *world) consented() bool {
 	manager := server.As(apiserver.Manager, nil)
-	Eventually(func() bool {
-		return apierrors.IsForbidden(manager.Get(w.ctx, types.NamespacedName{Namespace: w.namespace, Name: "any"}, &corev1.Secret{}))
-	}).Should(BeTrue())
+	return !apierrors.IsForbidden(manager.Get(w.ctx, types.NamespacedName{Namespace: w.namespace, Name: "any"}, &corev1.Secret{}))
 }

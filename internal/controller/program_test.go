@@ -1,0 +1,334 @@
+package controller_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	"pgregory.net/rapid"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/lifecycle"
+	"agentpassport.dev/operator/internal/token"
+)
+
+var programs = flag.Int("programs", 8, "how many random programs are run against the API server")
+
+// program is a random sequence of what people, agents and time do in one namespace, while the
+// operator's writes fail and the operator crashes.
+type program struct {
+	*world
+	t *rapid.T
+	// names of the passports that were asked for.
+	missions, reports int
+
+	ends     map[types.UID]string
+	verdicts map[types.UID]v1alpha1.CheckoutStatus
+	accepted map[types.UID]bool
+}
+
+var errUnavailable = errors.New("the API server is not available")
+
+// unreliable fails a share of the writes, in percent: before they land, or after.
+func unreliable(percent int, seed uint64) func(int, string, func() error) error {
+	random := rand.New(rand.NewPCG(seed, 0))
+	return func(_ int, _ string, land func() error) error {
+		if random.IntN(100) >= percent {
+			return land()
+		}
+		if random.IntN(2) == 0 {
+			return errUnavailable
+		}
+		return errors.Join(land(), errUnavailable)
+	}
+}
+
+func runProgram(ctx context.Context, t *rapid.T) {
+	p := &program{
+		world: newWorld(ctx), t: t, ends: map[types.UID]string{}, verdicts: map[types.UID]v1alpha1.CheckoutStatus{}, accepted: map[types.UID]bool{},
+	}
+	mode := rapid.SampledFrom([]v1alpha1.AccountabilityMode{v1alpha1.ModeEnforced, v1alpha1.ModeEnforced, v1alpha1.ModeLogged, v1alpha1.ModeStandard}).Draw(t, "mode")
+	escalations := rapid.SampledFrom([]v1alpha1.Escalation{v1alpha1.EscalateNotify, v1alpha1.EscalateBlock})
+	p.agent(in(mode), func(a *v1alpha1.AgentPassport) {
+		a.Spec.Accountability.OnWarning = escalations.Draw(t, "onWarning")
+		a.Spec.Accountability.OnCritical = escalations.Draw(t, "onCritical")
+	})
+	p.ask(t)
+	percent := rapid.SampledFrom([]int{0, 10, 20, 30}).Draw(t, "failing writes, in percent")
+	t.Repeat(map[string]func(*rapid.T){
+		"ask":        p.ask,
+		"checkpoint": p.report,
+		"checkout":   p.checkOut,
+		"review":     p.decide,
+		"block":      func(*rapid.T) { p.block(fmt.Sprintf("stop-%d", p.next())) },
+		"lift":       p.lift,
+		"suspend":    func(t *rapid.T) { p.suspend(rapid.Bool().Draw(t, "suspend")) },
+		"revoke": p.onPassport(func(m *v1alpha1.Passport) error {
+			m.Spec.Revocation = &v1alpha1.Revocation{Reason: "stop"}
+			return p.admin.Update(ctx, m)
+		}),
+		"delete a passport": p.onPassport(func(m *v1alpha1.Passport) error { return p.admin.Delete(ctx, m) }),
+		"delete a checkout": p.onCheckout(func(c *v1alpha1.Checkout) error { return p.admin.Delete(ctx, c) }),
+		"edit a Secret":     p.onPassport(p.tamper),
+		"time": func(t *rapid.T) {
+			p.clock.Step(time.Duration(rapid.SampledFrom([]int{1, 10, 61, 301, 3700, 90_000}).Draw(t, "seconds")) * time.Second)
+		},
+		"work badly": func(t *rapid.T) {
+			p.fault = unreliable(percent, rapid.Uint64().Draw(t, "failures"))
+			for range rapid.IntRange(1, 3).Draw(t, "rounds") {
+				_ = p.round()
+			}
+			p.fault = nil
+		},
+		"crash": func(t *rapid.T) {
+			dies := &crash{at: p.attempts + rapid.IntRange(1, 8).Draw(t, "write"), after: true}
+			p.fault = dies.fault
+			_ = p.round()
+			p.fault = nil
+			p.restart()
+		},
+		"":      func(*rapid.T) {},
+		"quiet": func(*rapid.T) { p.quiet() },
+	})
+	p.quiet()
+	p.clock.Step(10 * time.Second)
+	p.quiet()
+	p.fed()
+}
+
+func (p *program) next() int {
+	p.reports++
+	return p.reports
+}
+
+// ask asks for a passport, of which at most four are there.
+func (p *program) ask(t *rapid.T) {
+	if p.missions >= 4 {
+		return
+	}
+	p.missions++
+	p.passport(func(m *v1alpha1.Passport) {
+		m.Name = fmt.Sprintf("mission-%d", p.missions)
+		m.Spec.CheckpointIntervalSeconds = int32(rapid.SampledFrom([]int{60, 300}).Draw(t, "interval"))
+		m.Spec.TTLSecondsAfterFinished = ptr.To(int32(rapid.SampledFrom([]int{0, 3600}).Draw(t, "ttl")))
+	})
+}
+
+var services = rapid.SliceOfNDistinct(rapid.SampledFrom([]v1alpha1.ServiceName{"slack", "github", "notion", "stripe"}), 0, 2, rapid.ID)
+
+// some is the name of a passport that was asked for, or of none.
+func (p *program) some(t *rapid.T) string {
+	return fmt.Sprintf("mission-%d", rapid.IntRange(1, p.missions+1).Draw(t, "mission"))
+}
+
+func (p *program) report(t *rapid.T) {
+	name := p.some(t)
+	p.checkpoint(fmt.Sprintf("report-%d", p.next()), func(c *v1alpha1.Checkpoint) {
+		c.Spec.PassportRef.Name = name
+		c.Spec.ServicesUsed = services.Draw(t, "services")
+	})
+}
+
+func (p *program) checkOut(t *rapid.T) {
+	name := p.some(t)
+	p.checkout(fmt.Sprintf("done-%d", p.next()), func(c *v1alpha1.Checkout) {
+		c.Spec.PassportRef.Name = name
+		c.Spec.ServicesUsed = services.Draw(t, "services")
+		if rapid.IntRange(0, 5).Draw(t, "whose") == 0 {
+			c.Spec.AgentRef.Name = "other"
+		}
+	})
+}
+
+// decide reviews a checkout that awaits it. The API server refuses any other.
+func (p *program) decide(t *rapid.T) {
+	decision := rapid.SampledFrom([]v1alpha1.Decision{v1alpha1.DecisionApproved, v1alpha1.DecisionBlocked}).Draw(t, "decision")
+	p.onCheckout(func(c *v1alpha1.Checkout) error {
+		if c.Spec.Review != nil {
+			return nil
+		}
+		patch := client.MergeFrom(c.DeepCopy())
+		c.Spec.Review = &v1alpha1.Review{Decision: decision, Notes: "seen"}
+		err := p.admin.Patch(p.ctx, c, patch)
+		if c.Status.Verdict == "" || c.Status.Verdict == v1alpha1.VerdictClean {
+			Expect(apierrors.IsForbidden(err) || apierrors.IsInvalid(err)).To(BeTrue(), "%v", err)
+			return nil
+		}
+		return err
+	})(t)
+}
+
+func (p *program) lift(t *rapid.T) {
+	now := p.view()
+	if len(now.blocks.Items) == 0 {
+		return
+	}
+	block := &now.blocks.Items[rapid.IntRange(0, len(now.blocks.Items)-1).Draw(t, "block")]
+	if block.Spec.Lifted == nil {
+		block.Spec.Lifted = &v1alpha1.BlockLift{Reason: "fine"}
+		Expect(p.admin.Update(p.ctx, block)).To(Succeed())
+	}
+}
+
+func (p *program) suspend(suspended bool) {
+	agent := &p.view().agents.Items[0]
+	agent.Spec.Suspend = suspended
+	Expect(p.admin.Update(p.ctx, agent)).To(Succeed())
+}
+
+// onPassport does something to a passport that is there and not yet deleted, or revoked.
+func (p *program) onPassport(do func(*v1alpha1.Passport) error) func(*rapid.T) {
+	return func(t *rapid.T) {
+		all := p.view().passports.Items
+		all = slices.DeleteFunc(all, func(m v1alpha1.Passport) bool { return m.DeletionTimestamp != nil || m.Spec.Revocation != nil })
+		if len(all) > 0 {
+			Expect(do(&all[rapid.IntRange(0, len(all)-1).Draw(t, "passport")])).To(Succeed())
+		}
+	}
+}
+
+func (p *program) onCheckout(do func(*v1alpha1.Checkout) error) func(*rapid.T) {
+	return func(t *rapid.T) {
+		all := p.view().checkouts.Items
+		all = slices.DeleteFunc(all, func(c v1alpha1.Checkout) bool { return c.DeletionTimestamp != nil })
+		if len(all) > 0 {
+			Expect(do(&all[rapid.IntRange(0, len(all)-1).Draw(t, "checkout")])).To(Succeed())
+		}
+	}
+}
+
+// tamper edits the token Secret of a passport, or deletes it.
+func (p *program) tamper(passport *v1alpha1.Passport) error {
+	secret := &corev1.Secret{}
+	if err := p.get(passport.Name+"-token", secret); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	p.restart() // the tests have no watch on Secrets: a new operator looks at all of them
+	if p.next()%2 == 0 {
+		return p.admin.Delete(p.ctx, secret)
+	}
+	secret.Data[v1alpha1.SecretKeyToken] = []byte("forged")
+	return p.admin.Update(p.ctx, secret)
+}
+
+// quiet lets the operator finish, and holds the cluster to what is true whenever nothing is left to do.
+func (p *program) quiet() {
+	GinkgoHelper()
+	p.settle()
+	p.wrote()
+	p.settle()
+	Expect(p.wrote()).To(BeEmpty(), "quiet means no writes")
+	now := p.view()
+	own := map[types.UID]types.UID{}
+	for i := range now.passports.Items {
+		p.checkPassport(now, &now.passports.Items[i])
+		if its := now.passports.Items[i].Status.Checkout; its != nil {
+			own[its.UID] = now.passports.Items[i].UID
+		}
+	}
+	judged := map[types.UID]int{}
+	for i := range now.checkouts.Items {
+		checkout := &now.checkouts.Items[i]
+		p.checkCheckout(now, checkout)
+		if lifecycle.Judged(checkout) {
+			judged[checkout.Status.PassportUID]++
+			Expect(judged[checkout.Status.PassportUID]).To(Equal(1), "a mission is judged once")
+		}
+		if passport, its := own[checkout.UID]; its {
+			Expect(checkout.Status.PassportUID).To(Equal(passport), "%s is its passport's own, and is judged", checkout.Name)
+		}
+	}
+}
+
+func (p *program) checkPassport(now *view, passport *v1alpha1.Passport) {
+	GinkgoHelper()
+	status := &passport.Status
+	secret := &corev1.Secret{}
+	err := p.get(passport.Name+"-token", secret)
+	Expect(status.JTI).To(BeElementOf("", token.JTI(string(passport.UID))))
+	if status.Phase == v1alpha1.PhaseActive {
+		Expect(err).NotTo(HaveOccurred())
+		keys, _ := p.keys.Ring()
+		claims, err := token.VerifySignature(string(secret.Data[v1alpha1.SecretKeyToken]), keys)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(claims.ID).To(Equal(status.JTI))
+		Expect(claims.Expiry).To(Equal(status.ExpirationTime.Unix()))
+		Expect(p.clock.Now()).To(BeTemporally("<", status.ExpirationTime.Add(lifecycle.ExpiryGrace)), "Active past its expiry")
+		Expect(lifecycle.Blocking(now.blocks.Items, "support-bot")).To(BeEmpty(), "a blocked agent has nothing")
+		Expect(now.agents.Items[0].Spec.Suspend).To(BeFalse(), "a suspended agent has nothing")
+		return
+	}
+	Expect(apierrors.IsNotFound(err)).To(BeTrue(), "%s passport %s has a token", status.Phase, passport.Name)
+	if !status.Phase.Finished() {
+		return
+	}
+	end := fmt.Sprintf("%s %s %s", status.Phase, ready(status.Conditions), status.EndTime.UTC())
+	if before, known := p.ends[passport.UID]; known {
+		Expect(end).To(Equal(before), "a terminal phase never changes")
+	}
+	p.ends[passport.UID] = end
+	mission := status.Issued != nil && status.Issued.Mode != v1alpha1.ModeStandard
+	if mission && (status.Phase != v1alpha1.PhaseExpired || !p.clock.Now().Before(status.EndTime.Add(time.Hour))) {
+		Expect(status.Checkout).NotTo(BeNil(), "a mission that is over has its Checkout")
+	}
+	if !mission {
+		Expect(status.Checkout).To(BeNil())
+	}
+}
+
+func (p *program) checkCheckout(now *view, checkout *v1alpha1.Checkout) {
+	GinkgoHelper()
+	status := checkout.Status
+	judged := v1alpha1.CheckoutStatus{Verdict: status.Verdict, Flags: status.Flags, Mission: status.Mission, JudgedTime: status.JudgedTime}
+	if before, known := p.verdicts[checkout.UID]; known {
+		Expect(judged).To(Equal(before), "a verdict never changes")
+	}
+	if lifecycle.Judged(checkout) {
+		p.verdicts[checkout.UID] = judged
+	}
+	if accepted(checkout) == "True Clean" || accepted(checkout) == "True Approved" {
+		p.accepted[checkout.UID] = true
+	}
+	if checkout.Spec.Review == nil {
+		return
+	}
+	Expect(lifecycle.Decided(checkout)).To(BeTrue(), "a review is carried out")
+	own := 0
+	for i := range now.blocks.Items {
+		block := &now.blocks.Items[i]
+		if cause := block.Spec.Cause; cause != nil && (cause.UID == checkout.UID || cause.UID == status.PassportUID) && block.Spec.Lifted == nil {
+			own++
+		}
+	}
+	limit := map[v1alpha1.Decision]int{v1alpha1.DecisionApproved: 0, v1alpha1.DecisionBlocked: 1}[checkout.Spec.Review.Decision]
+	Expect(own).To(BeNumerically("<=", limit), "blocks of %s in force after it was %s", checkout.Name, checkout.Spec.Review.Decision)
+}
+
+// fed compares the agent's baseline with the missions that were accepted while anybody looked.
+func (p *program) fed() {
+	GinkgoHelper()
+	var missions int64
+	if baseline := p.view().agents.Items[0].Status.Baseline; baseline != nil {
+		missions = baseline.Missions
+	}
+	Expect(missions).To(BeEquivalentTo(len(p.accepted)), "each accepted mission feeds the baseline once")
+}
+
+var _ = Describe("A random program", func() {
+	It("leaves the cluster as it must be whenever it is quiet", func(ctx context.Context) {
+		Expect(flag.Set("rapid.checks", strconv.Itoa(*programs))).To(Succeed())
+		rapid.Check(GinkgoT(), func(t *rapid.T) { runProgram(ctx, t) })
+	})
+})
