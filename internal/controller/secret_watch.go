@@ -91,8 +91,8 @@ func (w *secretWatch) changedSince(secret types.NamespacedName, resourceVersion 
 	// How far the watch has come is read before the Secret: what is not there then is not still to come.
 	seen := store.LastStoreSyncResourceVersion()
 	if object, exists, err := store.GetByKey(secret.String()); err == nil && exists {
-		if metadata, ok := object.(*metav1.PartialObjectMetadata); ok {
-			seen = metadata.ResourceVersion
+		if shown, ok := object.(*metav1.PartialObjectMetadata); ok {
+			seen = shown.ResourceVersion
 		}
 	}
 	order, err := resourceversion.CompareResourceVersion(seen, resourceVersion)

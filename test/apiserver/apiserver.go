@@ -61,6 +61,8 @@ func Start(ctx context.Context, root, policies string) (_ *Server, err error) {
 	s := &Server{scheme: scheme, env: &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
+		// A machine that runs other suites beside is slow to start one.
+		ControlPlaneStartTimeout: 3 * time.Minute,
 	}}
 	if _, err := s.env.Start(); err != nil {
 		return nil, fmt.Errorf("start the API server: %w", err)

@@ -22,7 +22,7 @@ import (
 )
 
 // policiesInForce bounds the wait for the API server to load the admission policies.
-const policiesInForce = 30 * time.Second
+const policiesInForce = 2 * time.Minute
 
 // Decode reads the objects of a YAML stream.
 func Decode(stream []byte) ([]*unstructured.Unstructured, error) {

@@ -30,7 +30,7 @@ var _ = Describe("Metrics", func() {
 		p.applyAsBot("checkpoint.yaml")
 		p.kubectl("wait", "--for=condition=Ready", "--timeout=30s", "checkpoint/drafting-reply")
 		p.applyAsBot("rejected.yaml")
-		p.kubectl("wait", "--for=jsonpath={.status.phase}=Rejected", "--timeout=30s", "passport/read-notes")
+		p.kubectl("wait", "--for=jsonpath={.status.phase}=Rejected", "--timeout=30s", "passport/refund-customer")
 		p.kubectl("patch", "passport", mission, "--type=merge", `--patch={"spec":{"revocation":{"reason":"enough"}}}`)
 		p.kubectl("wait", "--for=jsonpath={.status.phase}=Revoked", "--timeout=30s", "passport/"+mission)
 

@@ -20,7 +20,7 @@ var _ = Describe("The mission of a support bot", Ordered, func() {
 	})
 
 	It("begins with a Passport that a short leash is warned of, and that is soon Ready", func() {
-		Expect(p.applyAsBot("passport.yaml")).To(ContainSubstring("Warning: "))
+		Expect(p.applyAsBot("short-leash.yaml")).To(ContainSubstring("Warning: "))
 		Expect(p.kubectl("wait", "--for=condition=Ready", "--timeout=30s", "passport/"+mission)).To(ContainSubstring("condition met"))
 		issued = p.passport()
 		Expect(issued.Spec.RequestedBy.Username).To(Equal(p.bot))

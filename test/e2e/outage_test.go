@@ -19,23 +19,21 @@ var _ = Describe("An operator that was down", atTheEnd, func() {
 // before that checkpoint is long over when one does.
 func checkpointWhileDown(p *place) (found string) {
 	p.g.Expect(p.start()).To(Succeed())
-	issued := p.issue()
+	issued := p.issueFrom("short-leash.yaml")
 
 	began := time.Now()
-	stopping, cancel := context.WithTimeout(p.ctx, 8*time.Second)
+	stopping, cancel := context.WithTimeout(p.ctx, soon)
 	defer cancel()
 	p.g.Expect(p.manager.Stop(stopping)).To(Succeed(), "the exit code")
 	stopped := time.Since(began)
-	holder := p.kubectl("get", "lease", "agent-passport-manager", "--namespace=agent-passport-system",
-		"--output=jsonpath={.spec.holderIdentity}")
-	p.g.Expect(holder).To(BeEmpty(), "the lease is released")
+	p.g.Expect(p.holder()).To(BeEmpty(), "the lease is released")
 
 	p.pass(issued.Status.IssueTime.Add(40 * time.Second))
 	p.applyAsBot("checkpoint.yaml")
 	p.pass(issued.Status.ExpirationTime.Add(8 * time.Second)) // the 5 s of grace are over too
 	p.g.Expect(p.start()).To(Succeed())
 
-	p.kubectl("wait", "--for=condition=Ready", "--timeout=20s", "checkpoint/drafting-reply")
+	p.kubectl("wait", "--for=condition=Ready", "--timeout="+soon.String(), "checkpoint/drafting-reply")
 	var checkpoint v1alpha1.Checkpoint
 	p.read(&checkpoint, "checkpoint", "drafting-reply")
 	expiry := checkpoint.CreationTimestamp.Add(time.Minute)

@@ -15,7 +15,7 @@ var _ = Describe("Silence", atTheEnd, func() {
 
 // dieOfSilence is a mission that never checkpoints.
 func dieOfSilence(p *place) (found string) {
-	expiry := p.issue().Status.ExpirationTime
+	expiry := p.issueFrom("short-leash.yaml").Status.ExpirationTime
 	p.pass(expiry.Time)
 	p.kubectl("wait", "--for=jsonpath={.status.phase}=Expired", "--timeout="+soon.String(), "passport/"+mission)
 	passport := p.passport()
