@@ -149,14 +149,14 @@ var _ = Describe("An operator that takes over with an old cache", func() {
 		It("changes nothing about the end of "+s.name+", however far behind it is", func(ctx context.Context) {
 			w := newWorld(ctx)
 			var views []*view
-			s.before(w)
-			w.settle()
-			views = append(views, w.view())
 			w.fault = func(_ int, _ string, land func() error) error {
 				err := land()
 				views = append(views, w.view())
 				return err
 			}
+			s.before(w)
+			views = append(views, w.view())
+			w.settle()
 			s.event(w)
 			views = append(views, w.view())
 			w.settle()

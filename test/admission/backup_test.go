@@ -19,6 +19,7 @@ var _ = Describe("A backup", func() {
 		labelled.Labels = map[string]string{"team": "support"}
 		Expect(as(p.agentA).Create(ctx, labelled)).To(Succeed())
 		Expect(labelled.Labels).To(Equal(map[string]string{"team": "support", v1alpha1.LabelExcludeFromBackup: "true"}))
+		Expect(created(ctx, p.agentA, p.checkout("a")).Labels).To(HaveKeyWithValue(v1alpha1.LabelExcludeFromBackup, "true"))
 
 		plain.Labels = nil
 		Expect(as(clusterAdmin).Update(ctx, plain)).To(Succeed())

@@ -19,6 +19,7 @@ var _ = Describe("What is under agentpassport.dev/ in metadata", func() {
 	kinds := map[string]func() client.Object{
 		"Passport":   func() client.Object { return p.passport("a") },
 		"Checkpoint": func() client.Object { return p.checkpoint("a") },
+		"Checkout":   func() client.Object { return p.checkout("a") },
 		"AgentBlock": func() client.Object { return p.block("a") },
 	}
 	for kind, object := range kinds {
@@ -69,61 +70,86 @@ var _ = Describe("What is under agentpassport.dev/ in metadata", func() {
 		})
 	}
 
-	It("does not let a Checkpoint or an AgentBlock carry a Passport's finalizer", func(ctx SpecContext) {
-		for _, object := range []client.Object{p.checkpoint("a"), p.block("a")} {
-			object.SetFinalizers([]string{v1alpha1.PassportFinalizer})
-			Expect(as(clusterAdmin).Create(ctx, object)).To(BeRefusedBy("own-metadata", "finalizers"))
+	It("lets no kind carry another's finalizer", func(ctx SpecContext) {
+		for finalizer, objects := range map[string][]client.Object{
+			v1alpha1.PassportFinalizer: {p.checkpoint("a"), p.checkout("a"), p.block("a")},
+			v1alpha1.CheckoutFinalizer: {p.passport("a"), p.checkpoint("a"), p.block("a")},
+		} {
+			for _, object := range objects {
+				object.SetFinalizers([]string{finalizer})
+				Expect(as(clusterAdmin).Create(ctx, object)).To(BeRefusedBy("own-metadata", "finalizers"))
+			}
 		}
 	})
 })
 
-var _ = Describe("The finalizer of a Passport", func() {
+var _ = Describe("The finalizer of a mission", func() {
 	var p place
 	BeforeEach(func(ctx SpecContext) { p = newPlace(ctx) })
 
 	takeOff := client.RawPatch(types.JSONPatchType, []byte(`[{"op":"remove","path":"/metadata/finalizers"}]`))
 
-	deleted := func(ctx context.Context) *v1alpha1.Passport {
-		GinkgoHelper()
-		passport := created(ctx, p.agentA, p.passport("a"))
-		Expect(server.Admin().Delete(ctx, passport)).To(Succeed())
-		return fresh(ctx, passport)
+	for _, kind := range []struct {
+		resource, finalizer, mayPatch string
+		object                        func() client.Object
+	}{
+		{"passports", v1alpha1.PassportFinalizer, responder, func() client.Object { return p.passport("a") }},
+		{"checkouts", v1alpha1.CheckoutFinalizer, reviewer, func() client.Object { return p.checkout("a") }},
+	} {
+		deleted := func(ctx context.Context) client.Object {
+			GinkgoHelper()
+			object := created(ctx, p.agentA, kind.object())
+			Expect(server.Admin().Delete(ctx, object)).To(Succeed())
+			return fresh(ctx, object)
+		}
+
+		It("is put on "+kind.resource+" once, beside others", func(ctx SpecContext) {
+			Expect(created(ctx, p.agentA, kind.object()).GetFinalizers()).To(ConsistOf(kind.finalizer))
+			there := kind.object()
+			there.SetFinalizers([]string{kind.finalizer})
+			Expect(created(ctx, p.agentA, there).GetFinalizers()).To(ConsistOf(kind.finalizer))
+			other := kind.object()
+			other.SetFinalizers([]string{"example.com/other"})
+			Expect(created(ctx, p.agentA, other).GetFinalizers()).To(ConsistOf("example.com/other", kind.finalizer))
+		})
+
+		It("stays on "+kind.resource+" that are not being deleted", func(ctx SpecContext) {
+			object := created(ctx, p.agentA, kind.object())
+			before := object.GetResourceVersion()
+			for _, username := range []string{kind.mayPatch, clusterAdmin} {
+				Expect(as(username).Patch(ctx, object, takeOff)).To(Succeed())
+				Expect(object.GetFinalizers()).To(ConsistOf(kind.finalizer))
+				Expect(object.GetResourceVersion()).To(Equal(before))
+			}
+		})
+
+		It("is taken off "+kind.resource+" by the manager at any time", func(ctx SpecContext) {
+			object := created(ctx, p.agentA, kind.object())
+			Expect(as(apiserver.Manager).Patch(ctx, object, takeOff)).To(Succeed())
+			Expect(object.GetFinalizers()).To(BeEmpty())
+			Expect(as(apiserver.Manager).Patch(ctx, deleted(ctx), takeOff)).To(Succeed())
+		})
+
+		It("is taken off deleted "+kind.resource+" by nobody who holds no attest", func(ctx SpecContext) {
+			object := deleted(ctx)
+			for _, username := range []string{kind.mayPatch, namespaceAdmin} {
+				Expect(as(username).Patch(ctx, object, takeOff)).To(BeRefusedBy("own-metadata",
+					username+" may not change the finalizers", "Where the operator is gone",
+					"the verb attest on "+kind.resource))
+			}
+		})
+
+		It("is taken off deleted "+kind.resource+" by a cluster admin, and by the controllers that empty a namespace",
+			func(ctx SpecContext) {
+				for _, username := range []string{clusterAdmin, namespaceController, garbageCollector} {
+					p.grant(ctx, username, "patch", kind.resource, "")
+					object := deleted(ctx)
+					Expect(as(username).Patch(ctx, object, takeOff)).To(Succeed(), username)
+					Expect(server.Admin().Get(ctx, client.ObjectKeyFromObject(object), object)).
+						To(MatchError(ContainSubstring("not found")))
+				}
+			})
 	}
-
-	It("stays on a Passport that is not being deleted", func(ctx SpecContext) {
-		passport := created(ctx, p.agentA, p.passport("a"))
-		before := passport.ResourceVersion
-		for _, username := range []string{responder, clusterAdmin} {
-			Expect(as(username).Patch(ctx, passport, takeOff)).To(Succeed())
-			Expect(passport.Finalizers).To(ConsistOf(v1alpha1.PassportFinalizer))
-			Expect(passport.ResourceVersion).To(Equal(before))
-		}
-	})
-
-	It("is taken off by the manager at any time", func(ctx SpecContext) {
-		passport := created(ctx, p.agentA, p.passport("a"))
-		Expect(as(apiserver.Manager).Patch(ctx, passport, takeOff)).To(Succeed())
-		Expect(passport.Finalizers).To(BeEmpty())
-		Expect(as(apiserver.Manager).Patch(ctx, deleted(ctx), takeOff)).To(Succeed())
-	})
-
-	It("is taken off a deleted Passport by nobody who holds no attest", func(ctx SpecContext) {
-		passport := deleted(ctx)
-		for _, username := range []string{responder, namespaceAdmin} {
-			Expect(as(username).Patch(ctx, passport, takeOff)).To(BeRefusedBy("own-metadata",
-				username+" may not change the finalizers", "Where the operator is gone", "the verb attest on passports"))
-		}
-	})
-
-	It("is taken off a deleted Passport by a cluster admin, and by the controllers that empty a namespace", func(ctx SpecContext) {
-		for _, username := range []string{clusterAdmin, namespaceController, garbageCollector} {
-			p.grant(ctx, username, "patch", "passports", "")
-			passport := deleted(ctx)
-			Expect(as(username).Patch(ctx, passport, takeOff)).To(Succeed(), username)
-			Expect(server.Admin().Get(ctx, client.ObjectKeyFromObject(passport), passport)).
-				To(MatchError(ContainSubstring("not found")))
-		}
-	})
 })
 
 var _ = Describe("The annotation agentpassport.dev/changed-by of an AgentPassport", func() {

@@ -6,6 +6,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -45,6 +46,13 @@ func (p place) checkpoint(agent string) *v1alpha1.Checkpoint {
 	}}
 }
 
+func (p place) checkout(agent string) *v1alpha1.Checkout {
+	return &v1alpha1.Checkout{ObjectMeta: p.meta(), Spec: v1alpha1.CheckoutSpec{
+		AgentRef:    v1alpha1.AgentReference{Name: agent},
+		PassportRef: v1alpha1.PassportReference{Name: "mission"},
+	}}
+}
+
 func (p place) block(agent string) *v1alpha1.AgentBlock {
 	return &v1alpha1.AgentBlock{ObjectMeta: p.meta(), Spec: v1alpha1.AgentBlockSpec{
 		AgentRef: &v1alpha1.AgentReference{Name: agent}, Reason: "it wrote where it should not",
@@ -65,6 +73,31 @@ func (p place) active(ctx context.Context) *v1alpha1.Passport {
 	passport.Status.Phase = v1alpha1.PhaseActive
 	Expect(as(apiserver.Manager).Status().Update(ctx, passport)).To(Succeed())
 	return passport
+}
+
+// judged is a Checkout of agent a that the manager has judged: engineer asked for the mission, and the
+// submitters reported on it, beside agent a, which checked out.
+func (p place) judged(ctx context.Context, verdict v1alpha1.Verdict, submitters ...string) *v1alpha1.Checkout {
+	GinkgoHelper()
+	checkout := created(ctx, p.agentA, p.checkout("a"))
+	checkout.Status.Verdict = verdict
+	checkout.Status.Mission = &v1alpha1.MissionRecord{RequestedBy: by(engineer), Submitters: submitters}
+	conclude(ctx, checkout, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonJudged)
+	if verdict == v1alpha1.VerdictClean {
+		return conclude(ctx, checkout, v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonClean)
+	}
+	return conclude(ctx, checkout, v1alpha1.ConditionAccepted, metav1.ConditionUnknown, v1alpha1.ReasonAwaitingReview)
+}
+
+// conclude sets a condition of a Checkout, as the manager, together with what else of its status was set.
+func conclude(ctx context.Context, checkout *v1alpha1.Checkout,
+	condition v1alpha1.ConditionType, status metav1.ConditionStatus, reason v1alpha1.Reason,
+) *v1alpha1.Checkout {
+	GinkgoHelper()
+	meta.SetStatusCondition(&checkout.Status.Conditions,
+		metav1.Condition{Type: string(condition), Status: status, Reason: string(reason)})
+	Expect(as(apiserver.Manager).Status().Update(ctx, checkout)).To(Succeed())
+	return checkout
 }
 
 // fresh reads an object again.

@@ -4,7 +4,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -39,6 +38,15 @@ var _ = Describe("The validating policies alone", Ordered, func() {
 		Expect(passport.Spec.Revocation.By).To(BeNil())
 
 		Expect(admin.Create(ctx, p.checkpoint("a"))).To(Succeed())
+		checkout := p.checkout("a")
+		Expect(admin.Create(ctx, checkout)).To(Succeed())
+		Expect(checkout.Spec.SubmittedBy).To(BeNil())
+		Expect(checkout.Finalizers).To(BeEmpty())
+		checkout.Status.Verdict = v1alpha1.VerdictFlagged
+		Expect(older.As(apiserver.Manager, nil).Status().Update(ctx, checkout)).To(Succeed())
+		Expect(admin.Patch(ctx, checkout, merge(approve))).To(Succeed())
+		Expect(checkout.Spec.Review.Reviewer).To(BeNil())
+
 		block := p.block("a")
 		Expect(admin.Create(ctx, block)).To(Succeed())
 		Expect(admin.Patch(ctx, block, merge(lift))).To(Succeed())
@@ -47,25 +55,33 @@ var _ = Describe("The validating policies alone", Ordered, func() {
 		Expect(admin.Patch(ctx, agent, merge(`{"spec":{"suspend":true}}`))).To(Succeed())
 	})
 
-	It("let nobody but the operator put the finalizer on a Passport that lacks it", func(ctx SpecContext) {
-		passport := p.passport("a")
-		Expect(admin.Create(ctx, passport)).To(Succeed())
-		const putOn = `{"metadata":{"finalizers":["agentpassport.dev/passport"]}}`
-		Expect(admin.Patch(ctx, passport, merge(putOn))).To(BeRefusedBy("own-metadata"))
-
-		Expect(admin.Create(ctx, &rbacv1.ClusterRoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Name: "everything"},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
-			Subjects:   []rbacv1.Subject{user(apiserver.Manager)},
-		})).To(Succeed())
-		manager := older.As(apiserver.Manager, nil)
-		Eventually(ctx, func() error { return manager.Patch(ctx, passport, merge(putOn)) }).Should(Succeed())
+	It("let nobody but the operator put the finalizer on what lacks it", func(ctx SpecContext) {
+		for finalizer, object := range map[string]client.Object{
+			v1alpha1.PassportFinalizer: p.passport("a"), v1alpha1.CheckoutFinalizer: p.checkout("a"),
+		} {
+			Expect(admin.Create(ctx, object)).To(Succeed())
+			putOn := merge(`{"metadata":{"finalizers":["` + finalizer + `"]}}`)
+			Expect(admin.Patch(ctx, object, putOn)).To(BeRefusedBy("own-metadata"))
+			Expect(older.As(apiserver.Manager, nil).Patch(ctx, object, putOn)).To(Succeed())
+		}
 	})
 
 	It("refuse a foreign name", func(ctx SpecContext) {
 		passport := p.passport("a")
 		passport.Spec.RequestedBy = byVia("somebody", "somebody")
 		Expect(admin.Create(ctx, passport)).To(BeRefusedBy("author", "spec.requestedBy.via"))
+
+		checkout := p.checkout("a")
+		checkout.Spec.SubmittedBy = byVia("somebody", "somebody")
+		Expect(admin.Create(ctx, checkout)).To(BeRefusedBy("author", "spec.submittedBy.via"))
+
+		checkout.Spec.SubmittedBy = nil
+		Expect(admin.Create(ctx, checkout)).To(Succeed())
+		checkout.Status.Verdict = v1alpha1.VerdictFlagged
+		Expect(older.As(apiserver.Manager, nil).Status().Update(ctx, checkout)).To(Succeed())
+		Expect(admin.Patch(ctx, checkout, merge(
+			`{"spec":{"review":{"decision":"Approved","reviewer":{"username":"somebody","via":"somebody"}}}}`))).
+			To(BeRefusedBy("decision", "spec.review.reviewer.via"))
 
 		agent := p.agentPassport()
 		agent.Annotations = map[string]string{v1alpha1.AnnotationChangedBy: "somebody"}

@@ -21,17 +21,6 @@ var _ = Describe("Creating a Passport", func() {
 		Expect(passport.Finalizers).To(ConsistOf(v1alpha1.PassportFinalizer))
 	})
 
-	It("keeps other finalizers, and adds its own once", func(ctx SpecContext) {
-		passport := p.passport("a")
-		passport.Finalizers = []string{"example.com/other"}
-		Expect(created(ctx, p.agentA, passport).Finalizers).
-			To(ConsistOf("example.com/other", v1alpha1.PassportFinalizer))
-
-		passport = p.passport("a")
-		passport.Finalizers = []string{v1alpha1.PassportFinalizer}
-		Expect(created(ctx, p.agentA, passport).Finalizers).To(ConsistOf(v1alpha1.PassportFinalizer))
-	})
-
 	It("is refused for an agent that one may not use", func(ctx SpecContext) {
 		Expect(as(p.agentA).Create(ctx, p.passport("b"))).To(BeRefusedBy("use",
 			p.agentA+" may not act as agent b in namespace "+p.namespace,

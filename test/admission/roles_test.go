@@ -22,14 +22,43 @@ var _ = Describe("The roles", func() {
 		Entry("an agent changes no Passport", func() string { return p.agentA }, "patch", "passports"),
 		Entry("an agent lifts no block", func() string { return p.agentA }, "update", "agentblocks"),
 		Entry("an agent registers none", func() string { return p.agentA }, "create", "agentpassports"),
+		Entry("an agent changes no Checkout", func() string { return p.agentA }, "update", "checkouts"),
+		Entry("an agent patches no Checkout", func() string { return p.agentA }, "patch", "checkouts"),
+		Entry("an agent reviews nothing", func() string { return p.agentA }, "review", "checkouts"),
+		Entry("an agent deletes no Checkout", func() string { return p.agentA }, "delete", "checkouts"),
 		Entry("a responder acts as no agent", func() string { return responder }, "use", "agentpassports"),
 		Entry("a responder deletes no block", func() string { return responder }, "delete", "agentblocks"),
 		Entry("a responder reviews nothing", func() string { return responder }, "review", "checkouts"),
+		Entry("a responder changes no Checkout", func() string { return responder }, "patch", "checkouts"),
+		Entry("a reviewer makes no Checkout", func() string { return reviewer }, "create", "checkouts"),
+		Entry("a reviewer deletes no Checkout", func() string { return reviewer }, "delete", "checkouts"),
+		Entry("a reviewer signs for nobody else", func() string { return reviewer }, "attest", "checkouts"),
 		Entry("a reviewer does not review their own", func() string { return reviewer }, "review-own", "checkouts"),
 		Entry("an admin does not review their own", func() string { return namespaceAdmin }, "review-own", "checkouts"),
 		Entry("an admin signs for nobody else", func() string { return namespaceAdmin }, "attest", "passports"),
+		Entry("an admin reviews for nobody else", func() string { return namespaceAdmin }, "attest", "checkouts"),
 		Entry("an admin writes no status", func() string { return namespaceAdmin }, "update", "passports/status"),
 	)
+
+	DescribeTable("give what they say of Checkouts", func(ctx SpecContext, username func() string, verbs ...string) {
+		for _, verb := range verbs {
+			Expect(may(ctx, username(), p.namespace, verb, "checkouts", "")).To(BeTrue(), verb)
+		}
+	},
+		Entry("an agent", func() string { return p.agentA }, "create", "get", "list", "watch"),
+		Entry("a responder", func() string { return responder }, "get", "list", "watch"),
+		Entry("a reviewer", func() string { return reviewer }, "get", "list", "watch", "update", "patch", "review"),
+		Entry("an admin", func() string { return namespaceAdmin },
+			"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "review"),
+	)
+
+	It("let a viewer read Checkouts, and no more", func(ctx SpecContext) {
+		const viewer = "viewer"
+		p.bind(ctx, viewer, "agent-passport-viewer", "watch", "passports")
+		Expect(may(ctx, viewer, p.namespace, "list", "checkouts", "")).To(BeTrue())
+		Expect(may(ctx, viewer, p.namespace, "patch", "checkouts", "")).To(BeFalse())
+		Expect(may(ctx, viewer, p.namespace, "review", "checkouts", "")).To(BeFalse())
+	})
 
 	It("let an admin of a namespace hand out use, and not attest", func(ctx SpecContext) {
 		p.adminOfNamespace(ctx)
@@ -42,6 +71,7 @@ var _ = Describe("The roles", func() {
 		Expect(as(namespaceAdmin).Create(ctx, role("revoke", "passports"))).To(Succeed())
 		Expect(as(namespaceAdmin).Create(ctx, role("review", "checkouts"))).To(Succeed())
 		Expect(as(namespaceAdmin).Create(ctx, role("attest", "passports"))).To(Satisfy(apierrors.IsForbidden))
+		Expect(as(namespaceAdmin).Create(ctx, role("attest", "checkouts"))).To(Satisfy(apierrors.IsForbidden))
 		Expect(as(namespaceAdmin).Create(ctx, role("review-own", "checkouts"))).To(Satisfy(apierrors.IsForbidden))
 		Expect(as(namespaceAdmin).Create(ctx, role("update", "passports/status"))).To(Satisfy(apierrors.IsForbidden))
 	})

@@ -16,6 +16,7 @@ var _ = Describe("Status", func() {
 		"agentpassports": func() client.Object { return p.agentPassport() },
 		"passports":      func() client.Object { return p.passport("a") },
 		"checkpoints":    func() client.Object { return p.checkpoint("a") },
+		"checkouts":      func() client.Object { return p.checkout("a") },
 		"agentblocks":    func() client.Object { return p.block("a") },
 	} {
 		It("of "+resource+" is written by the manager alone", func(ctx SpecContext) {

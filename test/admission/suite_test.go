@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -36,6 +37,9 @@ const (
 
 const group = "agentpassport.dev"
 
+// rightsInForce bounds the wait for the API server to load what RBAC gives.
+const rightsInForce = 30 * time.Second
+
 var server *apiserver.Server
 
 var _ = BeforeSuite(func(ctx SpecContext) {
@@ -45,25 +49,28 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(server.Stop)
 
-	// The manager has every verb on our kinds, beyond its role: these tests ask what the policies let
-	// through. What its role lets through beside our kinds is asked as it is.
+	// The manager has every usual verb on our kinds, beyond its role: these tests ask what the policies
+	// let through. It holds neither use, revoke nor review. What its role lets through beside our kinds is
+	// asked as it is.
 	ours := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "ours"}, Rules: []rbacv1.PolicyRule{
-		{APIGroups: []string{group}, Resources: []string{"*"}, Verbs: []string{"*"}},
+		{APIGroups: []string{group}, Resources: []string{"*"}, Verbs: []string{
+			"create", "get", "list", "watch", "update", "patch", "delete", "deletecollection", "attest",
+		}},
 	}}
 	Expect(server.Admin().Create(ctx, ours)).To(Succeed())
-	bindEverywhere(ctx, clusterAdmin, "cluster-admin")
-	bindEverywhere(ctx, apiserver.Manager, ours.Name)
+	bindEverywhere(ctx, clusterAdmin, "cluster-admin", "*")
+	bindEverywhere(ctx, apiserver.Manager, ours.Name, "deletecollection")
 })
 
-// bindEverywhere gives a user a ClusterRole with every verb on our kinds, and returns once it is in force.
-func bindEverywhere(ctx context.Context, username, clusterRole string) {
+// bindEverywhere gives a user a ClusterRole with a verb on all our kinds, and returns once it is in force.
+func bindEverywhere(ctx context.Context, username, clusterRole, verb string) {
 	GinkgoHelper()
 	Expect(server.Admin().Create(ctx, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "binding-"},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: clusterRole},
 		Subjects:   []rbacv1.Subject{user(username)},
 	})).To(Succeed())
-	mayEventually(ctx, username, "default", "*", "*", "")
+	mayEventually(ctx, username, "default", verb, "*", "")
 }
 
 // place is a namespace with the agents a and b, each with a ServiceAccount's user that may act as it,
@@ -92,7 +99,8 @@ func newPlace(ctx context.Context) place {
 	p.bind(ctx, namespaceAdmin, "agent-passport-admin", "use", "agentpassports")
 	p.grant(ctx, engineer, "*", "agentpassports", "")
 	p.allow(ctx, gateway, rbacv1.PolicyRule{
-		Verbs: []string{"create", "get", "update", "patch", "attest"}, Resources: []string{"passports", "checkpoints", "agentblocks"},
+		Verbs:     []string{"create", "get", "update", "patch", "attest"},
+		Resources: []string{"passports", "checkpoints", "checkouts", "agentblocks"},
 	})
 	return p
 }
@@ -138,7 +146,7 @@ func (p place) allow(ctx context.Context, username string, rule rbacv1.PolicyRul
 // mayEventually waits until RBAC, which the API server loads in its own time, gives a user a right.
 func mayEventually(ctx context.Context, username, namespace, verb, resource, name string) {
 	GinkgoHelper()
-	Eventually(ctx, may).WithArguments(username, namespace, verb, resource, name).Should(BeTrue())
+	Eventually(ctx, may).WithTimeout(rightsInForce).WithArguments(username, namespace, verb, resource, name).Should(BeTrue())
 }
 
 // may asks the API server whether a user has a right on a resource of ours.

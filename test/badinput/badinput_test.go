@@ -26,7 +26,7 @@ var _ = Describe("The API server", func() {
 	for _, file := range files("explained") {
 		It("accepts "+filepath.Base(file)+", for the operator to explain", func(ctx SpecContext) {
 			odd, namespace := read(file, "Condition"), newNamespace(ctx)
-			Expect(odd.says).To(MatchRegexp(`^(AgentPassport|Passport|Checkpoint|AgentBlock) [A-Z]\w+=(True|False) [A-Z]\w+$`))
+			Expect(odd.says).To(MatchRegexp(`^(AgentPassport|Passport|Checkpoint|Checkout|AgentBlock) [A-Z]\w+=(True|False) [A-Z]\w+$`))
 			for _, object := range odd.objects {
 				Expect(write(ctx, namespace, object)).To(Succeed())
 			}

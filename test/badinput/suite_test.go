@@ -1,7 +1,8 @@
 // Package badinput holds manifests that are wrong, each in its own way: testdata/refused is refused by
 // the API server with the message in the file's first line, testdata/explained is accepted, and
 // explained by the condition in its first line once the operator runs. Where a file has several
-// objects, the last one is meant; of the same name as the one before, it is a change of it.
+// objects, the last one is meant; of the same name as the one before, it is a change of it. A status is
+// what the operator has written by then.
 package badinput
 
 import (
@@ -82,9 +83,14 @@ func write(ctx SpecContext, namespace string, object *unstructured.Unstructured)
 	object.SetNamespace(namespace)
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(object.GroupVersionKind())
+	status, hasStatus := object.Object["status"]
 	err := admin.Get(ctx, client.ObjectKeyFromObject(object), live)
 	if err != nil {
-		return admin.Create(ctx, object)
+		if err := admin.Create(ctx, object); err != nil || !hasStatus {
+			return err
+		}
+		object.Object["status"] = status
+		return server.As(apiserver.Manager, nil).Status().Update(ctx, object)
 	}
 	object.SetResourceVersion(live.GetResourceVersion())
 	object.SetFinalizers(live.GetFinalizers())
