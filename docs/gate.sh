@@ -80,7 +80,7 @@ ANSWER
 
 # look_at_checkout ends where the Checkout says how the mission came out.
 look_at_checkout() {
-  ask checkouts "$checkout" '{.spec.passportRef.name}{"\n"}{.spec.outcome}{"\n"}{.status.verdict}{"\n"}{.status.flags[*].type}{"\n"}{.spec.review.decision}{"\n"}{.status.conditions[?(@.type=="Accepted")].status}{"\n"}{.status.conditions[?(@.type=="Stalled")].status}{"\n"}{.status.conditions[?(@.type=="Stalled")].reason}{"\n"}{.metadata.namespace}{"\n"}{.status.conditions[?(@.type=="Stalled")].message}{.status.conditions[?(@.type=="Accepted")].message}' ||
+  ask checkouts "$checkout" '{.spec.passportRef.name}{"\n"}{.spec.outcome}{"\n"}{.status.verdict}{"\n"}{.status.flags[*].type}{"\n"}{.spec.review.decision}{"\n"}{.status.conditions[?(@.type=="Accepted")].status}{"\n"}{.status.conditions[?(@.type=="Stalled")].status}{"\n"}{.status.conditions[?(@.type=="Stalled")].reason}{"\n"}{.metadata.namespace}{"\n"}{.status.conditions[?(@.type=="Accepted")].message}' ||
     return 0
   if [ -z "$answer" ]; then
     conclude 4 "there is no checkout $checkout${namespace:+ in namespace $namespace}: it was never created, or it was deleted"

@@ -320,7 +320,8 @@ type BaselineSnapshot struct {
 type CheckoutStatus struct {
 	// conditions are Ready (True once it is judged and what follows from the verdict is done; False
 	// where the Checkout does not count), Accepted (True: Clean, or Approved; False: Blocked by
-	// decision; Unknown: awaiting review) and Stalled, True where the Checkout does not count.
+	// decision, or the Checkout does not count; Unknown: awaiting review) and Stalled, True where the
+	// Checkout does not count.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -45,7 +45,7 @@ const (
 // Condition types of a Checkout.
 const (
 	// ConditionAccepted is True where the verdict is Clean or a reviewer approved, False where a
-	// reviewer blocked, Unknown while a review is awaited.
+	// reviewer blocked or the Checkout does not count, Unknown while a review is awaited.
 	ConditionAccepted ConditionType = "Accepted"
 )
 
@@ -178,7 +178,8 @@ const (
 	ReasonCheckoutNotAvailable Reason = "CheckoutNotAvailable"
 )
 
-// Reasons of a Checkout's Accepted condition, beside Blocked: a reviewer blocked the agent.
+// Reasons of a Checkout's Accepted condition, beside Blocked, where a reviewer blocked the agent, and
+// the reasons why a Checkout does not count.
 const (
 	// ReasonClean: the detectors found nothing that needs a person.
 	ReasonClean Reason = "Clean"

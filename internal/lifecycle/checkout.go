@@ -67,7 +67,8 @@ func Refused(passport *v1alpha1.Passport, checkout *v1alpha1.Checkout, refusal R
 		status.PassportUID = passport.UID
 	}
 	for condition, value := range map[v1alpha1.ConditionType]metav1.ConditionStatus{
-		v1alpha1.ConditionReady: metav1.ConditionFalse, v1alpha1.ConditionStalled: metav1.ConditionTrue,
+		v1alpha1.ConditionReady: metav1.ConditionFalse, v1alpha1.ConditionAccepted: metav1.ConditionFalse,
+		v1alpha1.ConditionStalled: metav1.ConditionTrue,
 	} {
 		SetCondition(&status.Conditions, checkout.Generation, condition, value, refusal.Reason, refusal.Message, now)
 	}
