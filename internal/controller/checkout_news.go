@@ -16,7 +16,8 @@ import (
 // tellOfCheckout makes an Event, metrics and a line of log of what became of a checkout. It is called
 // after the state that it tells of is stored.
 func tellOfCheckout(ctx context.Context, recorder events.EventRecorder, before v1alpha1.CheckoutStatus, checkout *v1alpha1.Checkout) {
-	kind, reason, action, message := corev1.EventTypeWarning, "", "", ""
+	kind := corev1.EventTypeWarning
+	var reason, action, message string
 	status := &checkout.Status
 	accepted := meta.FindStatusCondition(status.Conditions, string(v1alpha1.ConditionAccepted))
 	switch {

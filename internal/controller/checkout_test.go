@@ -61,7 +61,7 @@ var _ = Describe("A checkout", func() {
 		Expect(status.Checkout).To(Equal(&v1alpha1.CheckoutReference{Name: "done", UID: done.UID}))
 		Expect(w.events()).To(ContainElements(
 			ContainSubstring("Normal CheckedOut checkout done: Succeeded (by admin)"),
-			ContainSubstring("Normal VerdictClean mission mission of agent support-bot")))
+			ContainSubstring("mission of agent support-bot: the detectors found nothing that needs a person")))
 	})
 
 	It("keeps all that it was judged by", func(ctx context.Context) {

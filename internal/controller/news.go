@@ -30,8 +30,7 @@ func tell(recorder events.EventRecorder, passport *v1alpha1.Passport, news []lif
 	for _, item := range news {
 		count(passport, item)
 		kind := corev1.EventTypeWarning
-		switch item.Kind {
-		case lifecycle.NewsIssued, lifecycle.NewsExtended, lifecycle.NewsCheckedOut:
+		if good(item.Kind) {
 			kind = corev1.EventTypeNormal
 		}
 		var related runtime.Object
@@ -44,6 +43,11 @@ func tell(recorder events.EventRecorder, passport *v1alpha1.Passport, news []lif
 		}
 		recorder.Eventf(passport, related, kind, reason, actions[item.Kind], "%s", note(message))
 	}
+}
+
+// good says whether news is nothing to look into.
+func good(kind lifecycle.NewsKind) bool {
+	return kind == lifecycle.NewsIssued || kind == lifecycle.NewsExtended || kind == lifecycle.NewsCheckedOut
 }
 
 // final says whether news ends the passport. Its Event goes by the phase: the reason may stand on

@@ -129,8 +129,11 @@ func (w *world) takeOver(behind *view) {
 		list      client.ObjectList
 		reconcile func(context.Context, ctrl.Request) (ctrl.Result, error)
 	}{
-		{&behind.agents, w.agents.Reconcile}, {&behind.passports, w.passports.Reconcile},
-		{&behind.checkpoints, w.checkpoints.Reconcile}, {&behind.checkouts, w.checkouts.Reconcile}, {&behind.blocks, w.blocks.Reconcile},
+		{&behind.agents, w.agents.Reconcile},
+		{&behind.passports, w.passports.Reconcile},
+		{&behind.checkpoints, w.checkpoints.Reconcile},
+		{&behind.checkouts, w.checkouts.Reconcile},
+		{&behind.blocks, w.blocks.Reconcile},
 	} {
 		_ = meta.EachListItem(look.list, func(object runtime.Object) error {
 			named, ok := object.(client.Object)

@@ -27,8 +27,10 @@ type Refusal struct {
 // where a live read found none.
 func Refuse(passport *v1alpha1.Passport, checkout *v1alpha1.Checkout) *Refusal {
 	if passport == nil {
-		return &Refusal{v1alpha1.ReasonPassportNotFound,
-			fmt.Sprintf("there is no Passport %s in namespace %s", checkout.Spec.PassportRef.Name, checkout.Namespace)}
+		return &Refusal{
+			v1alpha1.ReasonPassportNotFound,
+			fmt.Sprintf("there is no Passport %s in namespace %s", checkout.Spec.PassportRef.Name, checkout.Namespace),
+		}
 	}
 	if refusal := foreignCheckout(passport, checkout); refusal != nil {
 		return refusal
@@ -43,17 +45,25 @@ func Refuse(passport *v1alpha1.Passport, checkout *v1alpha1.Checkout) *Refusal {
 func foreignCheckout(passport *v1alpha1.Passport, checkout *v1alpha1.Checkout) *Refusal {
 	switch {
 	case checkout.CreationTimestamp.Before(&passport.CreationTimestamp):
-		return &Refusal{v1alpha1.ReasonPassportNotFound,
-			fmt.Sprintf("Passport %s is younger than this checkout, which was for another of that name", passport.Name)}
+		return &Refusal{
+			v1alpha1.ReasonPassportNotFound,
+			fmt.Sprintf("Passport %s is younger than this checkout, which was for another of that name", passport.Name),
+		}
 	case checkout.Spec.AgentRef.Name != passport.Spec.AgentRef.Name:
-		return &Refusal{v1alpha1.ReasonNotYours,
-			fmt.Sprintf("Passport %s belongs to agent %s, not to %s", passport.Name, passport.Spec.AgentRef.Name, checkout.Spec.AgentRef.Name)}
+		return &Refusal{
+			v1alpha1.ReasonNotYours,
+			fmt.Sprintf("Passport %s belongs to agent %s, not to %s", passport.Name, passport.Spec.AgentRef.Name, checkout.Spec.AgentRef.Name),
+		}
 	case passport.Status.Phase == v1alpha1.PhaseRejected:
-		return &Refusal{v1alpha1.ReasonPassportEnded,
-			fmt.Sprintf("passport %s was never issued, so there is nothing to check out of: create another Passport", passport.Name)}
+		return &Refusal{
+			v1alpha1.ReasonPassportEnded,
+			fmt.Sprintf("passport %s was never issued, so there is nothing to check out of: create another Passport", passport.Name),
+		}
 	case passport.Status.Issued != nil && passport.Status.Issued.Mode == v1alpha1.ModeStandard:
-		return &Refusal{v1alpha1.ReasonCheckoutNotAvailable,
-			fmt.Sprintf("Passport %s is in mode Standard, which has no checkout; it ends at %s", passport.Name, stamp(passport.Status.ExpirationTime.Time))}
+		return &Refusal{
+			v1alpha1.ReasonCheckoutNotAvailable,
+			fmt.Sprintf("Passport %s is in mode Standard, which has no checkout; it ends at %s", passport.Name, stamp(passport.Status.ExpirationTime.Time)),
+		}
 	default:
 		return nil
 	}
