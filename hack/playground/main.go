@@ -25,8 +25,8 @@ const usage = `playground COMMAND
 
   assets [--controller-manager]  print a directory with etcd, kube-apiserver and kubectl; get or
                                  build what is missing
-  run [--cluster=current]        the operator with a living mission, until Ctrl-C
-  demo                           one mission to its end, every step checked
+  run [--cluster=current]        the operator with missions, one of them alive, until Ctrl-C
+  demo                           missions to their ends, every step checked
   verify JWKS-URL                verify a token from standard input, and print what it says
 `
 
@@ -49,10 +49,6 @@ func run(ctx context.Context, args []string) error {
 		fmt.Fprint(os.Stderr, usage)
 		return errors.New("which command?")
 	}
-	root, err := playground.Root()
-	if err != nil {
-		return err
-	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	controllerManager := flags.Bool("controller-manager", false, "assets: build kube-controller-manager too")
 	cluster := flags.String("cluster", "", "run: `current` for the cluster of the current kubeconfig")
@@ -60,6 +56,13 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 
+	if args[0] == "verify" {
+		return verify(ctx, flags.Arg(0))
+	}
+	root, err := playground.Root()
+	if err != nil {
+		return err
+	}
 	switch args[0] {
 	case "assets":
 		provider := &playground.Provider{
@@ -87,8 +90,6 @@ func run(ctx context.Context, args []string) error {
 		}
 		fmt.Println("\ndemo passed: every step was checked against the API server")
 		return nil
-	case "verify":
-		return verify(ctx, flags.Arg(0))
 	default:
 		fmt.Fprint(os.Stderr, usage)
 		return fmt.Errorf("unknown command %q", args[0])

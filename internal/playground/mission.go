@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -20,14 +19,14 @@ import (
 )
 
 const (
-	agentNamespace = "agents"
-	agentName      = "support-bot"
-	// samplePassport is the name in config/samples/passport.yaml.
-	samplePassport = "answer-ticket-4711"
-	// interval of the played mission: the shortest that the API takes.
-	interval = 60 * time.Second
+	// usualInterval is the leash of the played missions: time enough on any machine.
+	usualInterval = 300 * time.Second
+	// shortestInterval is that of the one whose death is waited for.
+	shortestInterval = 60 * time.Second
+	// estimate is how long the agent says that it will take.
+	estimate = 900 * time.Second
 	// workTime is what the agent works for before it checkpoints.
-	workTime = 5 * time.Second
+	workTime = 3 * time.Second
 	// patience is how long any one thing may take that the operator does at once.
 	patience = 30 * time.Second
 	// silenceMargin is how long after its expiry a passport may still say Active: the operator
@@ -35,79 +34,34 @@ const (
 	silenceMargin = time.Minute
 )
 
-// mission is one mission of the support bot, played by its own ServiceAccount.
-type mission struct {
+// intended are the services that every mission declares.
+var intended = []v1alpha1.ServiceName{"slack", "github"}
+
+// stage is where missions are played, and by whom.
+type stage struct {
+	*actors
 	clock  clock.PassiveClock
 	screen *Screen
-	// agent has the rights of config/samples/rbac-agent.yaml and no other.
-	agent client.Client
-	// kubelet stands for what mounts the token into the agent's Pod.
-	kubelet client.Client
-	jwks    string
+	// jwks is the URL of the published keys.
+	jwks string
 	// stamped says that the cluster records who writes what.
 	stamped bool
+}
+
+// mission is one mission of the support bot.
+type mission struct {
+	*stage
+	interval time.Duration
 	// spoken says that the claims are shown once the token is verified.
 	spoken   bool
 	passport v1alpha1.Passport
+	checkout v1alpha1.Checkout
+	// block is what a review made; empty where none did.
+	block v1alpha1.AgentBlock
 }
 
-// step is one thing that happens in a mission. It returns what to say of it.
-type step struct {
-	name string
-	do   func(context.Context) (string, error)
-}
-
-// life is the mission up to the moment when the agent falls silent.
-func (m *mission) life() []step {
-	return []step{
-		{"ask for a passport", m.ask},
-		{"issue", m.awaitIssue},
-		{"verify the token", m.verifyToken},
-		{"checkpoint", m.checkpoint},
-		{"verify the renewed token", m.verifyToken},
-	}
-}
-
-// death is what silence does.
-func (m *mission) death() []step {
-	return []step{
-		{"die of silence", m.awaitSilence},
-		{"take the token away", m.awaitNoSecret},
-	}
-}
-
-// newMission lets the support bot's ServiceAccount into the cluster of cfg.
-func newMission(
-	ctx context.Context, cfg *rest.Config, admin client.Client, screen *Screen, clk clock.PassiveClock,
-) (*mission, error) {
-	token, _, err := requestToken(ctx, admin, agentNamespace, agentName, time.Hour)
-	if err != nil {
-		return nil, fmt.Errorf("a token for ServiceAccount %s/%s: %w", agentNamespace, agentName, err)
-	}
-	own := rest.AnonymousClientConfig(cfg)
-	own.BearerToken = token
-	own.WarningHandler = warnings{screen}
-	agent, err := client.New(own, client.Options{Scheme: admin.Scheme()})
-	if err != nil {
-		return nil, err
-	}
-	return &mission{clock: clk, screen: screen, agent: agent, kubelet: admin}, nil
-}
-
-// warnings shows what the API server warns of.
-type warnings struct{ screen *Screen }
-
-// HandleWarningHeader implements rest.WarningHandler.
-func (w warnings) HandleWarningHeader(code int, _, text string) {
-	if code != 299 || text == "" {
-		return
-	}
-	// Which policy speaks is less than what it says.
-	if _, said, ok := strings.Cut(text, "' with binding '"); ok {
-		_, text, _ = strings.Cut(said, ": ")
-	}
-	w.screen.Line("", "(the API server warns: %s)", text)
-}
+// newMission is one that has not begun.
+func (s *stage) newMission() *mission { return &mission{stage: s, interval: usualInterval} }
 
 func (m *mission) ask(ctx context.Context) (string, error) {
 	m.passport = v1alpha1.Passport{
@@ -116,19 +70,18 @@ func (m *mission) ask(ctx context.Context) (string, error) {
 			AgentRef: v1alpha1.AgentReference{Name: agentName},
 			Intent: &v1alpha1.Intent{
 				Summary:                  "Answer one customer ticket and post a resolution",
-				Services:                 []v1alpha1.ServiceName{"slack", "github"},
-				EstimatedDurationSeconds: int32(interval.Seconds()),
+				Services:                 intended,
+				EstimatedDurationSeconds: int32(estimate.Seconds()),
 			},
-			TTLSeconds:                int32(interval.Seconds()),
-			CheckpointIntervalSeconds: int32(interval.Seconds()),
+			TTLSeconds:                int32(estimate.Seconds()),
+			CheckpointIntervalSeconds: int32(m.interval.Seconds()),
 		},
 	}
 	if err := m.agent.Create(ctx, &m.passport); err != nil {
 		return "", err
 	}
-	account := "system:serviceaccount:" + agentNamespace + ":" + agentName
-	if by := m.passport.Spec.RequestedBy; m.stamped && (by == nil || by.Username != account) {
-		return "", fmt.Errorf("admission did not record that %s asks", account)
+	if err := m.signed(m.passport.Spec.RequestedBy, agentName); err != nil {
+		return "", err
 	}
 	return fmt.Sprintf("%s asks for passport %s: %q", agentName, m.passport.Name, m.passport.Spec.Intent.Summary), nil
 }
@@ -139,7 +92,7 @@ func (m *mission) awaitIssue(ctx context.Context) (string, error) {
 			return "", err
 		}
 		if m.passport.Status.Phase != v1alpha1.PhaseActive || !m.ready() {
-			return m.story(), nil
+			return m.state(), nil
 		}
 		return "", nil
 	})
@@ -200,21 +153,20 @@ func (m *mission) checkpoint(ctx context.Context) (string, error) {
 		return "", err
 	}
 	before := m.passport.Status.ExpirationTime
-	actions := int32(3)
 	report := &v1alpha1.Checkpoint{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: m.passport.Name + "-", Namespace: agentNamespace},
 		Spec: v1alpha1.CheckpointSpec{
 			PassportRef:  v1alpha1.PassportReference{Name: m.passport.Name},
 			AgentRef:     v1alpha1.AgentReference{Name: agentName},
-			ServicesUsed: []v1alpha1.ServiceName{"slack", "github"},
-			ActionsCount: actions,
+			ServicesUsed: intended,
+			ActionsCount: 3,
 			Summary:      "Pulled ticket context; drafting reply",
 		},
 	}
 	if err := m.agent.Create(ctx, report); err != nil {
 		return "", err
 	}
-	expected := metav1.NewTime(report.CreationTimestamp.Add(interval))
+	expected := metav1.NewTime(report.CreationTimestamp.Add(m.interval))
 	err := eventually(ctx, patience, "the checkpoint to move the expiry", func(ctx context.Context) (string, error) {
 		if err := m.agent.Get(ctx, client.ObjectKeyFromObject(report), report); err != nil {
 			return "", err
@@ -242,32 +194,41 @@ func (m *mission) checkpoint(ctx context.Context) (string, error) {
 // awaitSilence waits for the passport to expire because the agent said nothing more.
 func (m *mission) awaitSilence(ctx context.Context) (string, error) {
 	expiry := m.passport.Status.ExpirationTime
-	limit := expiry.Sub(m.clock.Now()) + silenceMargin
-	m.screen.Line("", "(the agent falls silent: its passport has %d seconds to live)", int(expiry.Sub(m.clock.Now()).Seconds()))
-	err := eventually(ctx, limit, "passport "+m.passport.Name+" to expire", func(ctx context.Context) (string, error) {
-		if err := m.refresh(ctx); err != nil {
-			return "", err
-		}
-		if !m.passport.Status.Phase.Finished() {
-			return m.story(), nil
-		}
-		return "", nil
-	})
-	if err != nil {
+	left := expiry.Sub(m.clock.Now())
+	m.screen.Line("", "(the agent falls silent: its passport has %d seconds to live)", int(left.Seconds()))
+	if err := m.awaitPhase(ctx, left+silenceMargin, v1alpha1.PhaseExpired, v1alpha1.ReasonCheckpointSilence); err != nil {
 		return "", err
 	}
-	ended := m.clock.Now()
-	ready := meta.FindStatusCondition(m.passport.Status.Conditions, string(v1alpha1.ConditionReady))
 	switch {
-	case m.passport.Status.Phase != v1alpha1.PhaseExpired || ready == nil ||
-		ready.Reason != string(v1alpha1.ReasonCheckpointSilence):
-		return "", fmt.Errorf("it ended otherwise: %s", m.story())
-	case ended.Before(expiry.Time):
+	case m.clock.Now().Before(expiry.Time):
 		return "", fmt.Errorf("it expired before %s", at(expiry))
 	case !m.hasSignal("checkpoint_silence"):
 		return "", errors.New("the signal checkpoint_silence was not raised")
 	}
 	return "no checkpoint came: the passport is Expired, reason CheckpointSilence", nil
+}
+
+// awaitPhase waits until the passport has ended, and checks that it did so in this phase and for this
+// reason.
+func (m *mission) awaitPhase(ctx context.Context, limit time.Duration, phase v1alpha1.Phase, reason v1alpha1.Reason) error {
+	what := fmt.Sprintf("passport %s to be %s", m.passport.Name, phase)
+	err := eventually(ctx, limit, what, func(ctx context.Context) (string, error) {
+		if err := m.refresh(ctx); err != nil {
+			return "", err
+		}
+		if !m.passport.Status.Phase.Finished() {
+			return m.state(), nil
+		}
+		return "", nil
+	})
+	if err != nil {
+		return err
+	}
+	ready := meta.FindStatusCondition(m.passport.Status.Conditions, string(v1alpha1.ConditionReady))
+	if m.passport.Status.Phase != phase || ready == nil || ready.Reason != string(reason) {
+		return fmt.Errorf("passport %s is not %s for %s: %s", m.passport.Name, phase, reason, m.state())
+	}
+	return nil
 }
 
 // awaitEnd waits until the passport has ended, in whatever way: somebody may keep it alive, revoke
@@ -278,7 +239,7 @@ func (m *mission) awaitEnd(ctx context.Context) (string, error) {
 		case apierrors.IsNotFound(err):
 			return "passport " + m.passport.Name + " was deleted", nil
 		case err == nil && m.passport.Status.Phase.Finished():
-			return fmt.Sprintf("passport %s: %s", m.passport.Name, m.story()), nil
+			return fmt.Sprintf("passport %s: %s", m.passport.Name, m.state()), nil
 		}
 		// Any other error is a hiccup of the cluster: the next look tells.
 		if err := m.pause(ctx, time.Second); err != nil {
@@ -327,8 +288,8 @@ func (m *mission) secretKey() client.ObjectKey {
 	return client.ObjectKey{Namespace: agentNamespace, Name: name}
 }
 
-// story is what the passport says of itself.
-func (m *mission) story() string {
+// state is what the passport says of itself.
+func (m *mission) state() string {
 	ready := meta.FindStatusCondition(m.passport.Status.Conditions, string(v1alpha1.ConditionReady))
 	if ready == nil {
 		return fmt.Sprintf("phase %q, no Ready condition", m.passport.Status.Phase)
@@ -336,36 +297,22 @@ func (m *mission) story() string {
 	return fmt.Sprintf("phase %s, %s: %s", m.passport.Status.Phase, ready.Reason, ready.Message)
 }
 
+// signed checks that admission has recorded the actor who wrote something, where the cluster does so.
+func (s *stage) signed(by *v1alpha1.Actor, name string) error {
+	if s.stamped && (by == nil || by.Username != account(name)) {
+		return fmt.Errorf("admission did not record that it was %s", account(name))
+	}
+	return nil
+}
+
 // pause lets real time pass, as work does.
-func (m *mission) pause(ctx context.Context, d time.Duration) error {
+func (s *stage) pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-time.After(d):
 		return nil
 	}
-}
-
-// liftBlocks lifts what an earlier visitor blocked, so that a mission can be played.
-func liftBlocks(ctx context.Context, admin client.Client) (int, error) {
-	var blocks v1alpha1.AgentBlockList
-	if err := admin.List(ctx, &blocks, client.InNamespace(agentNamespace)); err != nil {
-		return 0, err
-	}
-	lifted := 0
-	for i := range blocks.Items {
-		block := &blocks.Items[i]
-		if block.Spec.Lifted != nil || (block.Spec.AgentRef != nil && block.Spec.AgentRef.Name != agentName) {
-			continue
-		}
-		patch := client.MergeFrom(block.DeepCopy())
-		block.Spec.Lifted = &v1alpha1.BlockLift{Reason: "The playground was started again."}
-		if err := admin.Patch(ctx, block, patch); err != nil && !apierrors.IsNotFound(err) {
-			return lifted, err
-		}
-		lifted++
-	}
-	return lifted, nil
 }
 
 // at is a time of day, as a clock on the wall shows it.

@@ -7,9 +7,11 @@ import (
 	"agentpassport.dev/operator/api/v1alpha1"
 )
 
+// samplePassport is the name in config/samples/passport.yaml.
+const samplePassport = "answer-ticket-4711"
+
 var nextCommands = template.Must(template.New("").Parse(`
 Your turn, in another terminal (in {{.Here}}):
-
 {{if .Kubeconfig}}
   export KUBECONFIG={{.Kubeconfig}}
 {{- end}}
@@ -18,27 +20,40 @@ Your turn, in another terminal (in {{.Here}}):
 {{- end}}
   kubectl get passports{{.Namespace}} -w            # {{.Passport}} dies of silence at {{.Expiry}}
 
-  1. The story of this mission, step by step:
-       kubectl describe passport {{.Passport}}{{.Namespace}}
+  1. What came of the missions; one is flagged, and waits for a review:
+       kubectl get checkouts{{.Namespace}}
+       kubectl describe checkout {{.Checkout}}{{.Namespace}}
 
-  2. A longer mission of your own, and its token verified with nothing but the published keys:
+  2. Decide it: Approved lets it pass; with Blocked, {{.Agent}} gets no more passports:
+       kubectl patch checkout {{.Checkout}}{{.Namespace}} --type=merge \
+         -p '{"spec":{"review":{"decision":"Approved","notes":"Notion was part of the task"}}}'
+       kubectl get checkouts{{.Namespace}}
+
+  3. A mission of your own, and its token verified with nothing but the published keys:
        kubectl create -f config/samples/passport.yaml
-       kubectl wait --for=condition=Ready passport/{{.Sample}}{{.Namespace}}
+       kubectl wait --for=condition=Ready passport/{{.Sample}}{{.Namespace}} --timeout=30s
        kubectl get secret {{.Sample}}-token{{.Namespace}} -o jsonpath='{.data.token}' | base64 -d |
          bin/playground verify {{.JWKS}}
 
-  3. The kill switch: the agent is blocked, what it has is revoked, and it gets no more:
+  4. Its end: a checkout with nothing to flag is accepted at once:
+       kubectl create -f config/samples/checkout.yaml
+       kubectl wait --for=condition=Accepted checkout/{{.Sample}}{{.Namespace}} --timeout=30s
+       kubectl describe passport {{.Sample}}{{.Namespace}}
+
+  5. The kill switch: the agent is blocked, what it has is revoked, and it gets no more:
        kubectl create -f config/samples/agentblock.yaml
-       kubectl get passports,agentpassports{{.Namespace}}
+       kubectl get passports,agentpassports,agentblocks{{.Namespace}}
 `))
 
-// nextCommands is what a person types next.
-func (s *Session) nextCommands(passport *v1alpha1.Passport) string {
+// nextCommands is what a person types next: a checkout waits for their review, a passport lives.
+func (s *Session) nextCommands(checkout *v1alpha1.Checkout, passport *v1alpha1.Passport) string {
 	values := struct {
-		Here, Kubeconfig, Path, Namespace, Passport, Sample, Expiry, JWKS string
+		Here, Kubeconfig, Path, Namespace, Agent, Checkout, Passport, Sample, Expiry, JWKS string
 	}{
 		Here:       s.Root,
 		Kubeconfig: s.kubectl.kubeconfig,
+		Agent:      agentName,
+		Checkout:   checkout.Name,
 		Passport:   passport.Name,
 		Sample:     samplePassport,
 		Expiry:     at(passport.Status.ExpirationTime),

@@ -8,11 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -53,8 +50,8 @@ type closer struct {
 	end  func() error
 }
 
-// Run starts everything, plays a mission up to the agent's silence, tells what to type next, and
-// stays up until ctx is over. Then it ends all that it started.
+// Run starts everything, plays missions up to one that lives, tells what to type next, and stays up
+// until ctx is over. Then it ends all that it started.
 func (s *Session) Run(ctx context.Context) error {
 	s.state = filepath.Join(s.Root, ".playground")
 	if err := os.MkdirAll(s.state, 0o700); err != nil {
@@ -73,25 +70,34 @@ func (s *Session) stayUp(ctx context.Context) error {
 	}
 	ctx, cancel := s.watched(ctx)
 	defer cancel()
-	m, err := s.mission(ctx)
+	stage, err := s.stage(ctx)
 	if err != nil {
 		return err
 	}
-	m.spoken = true
-	s.Screen.Title("A mission of %s", agentName)
-	if err := s.play(ctx, m.life()); err != nil {
+	last, err := s.introduce(ctx, stage)
+	if err != nil {
 		return err
 	}
-	s.Screen.Text(s.nextCommands(&m.passport))
-	s.Screen.Title("Everything stays up; Ctrl-C ends it. Meanwhile:")
-	if err := s.play(ctx, []step{{"watch the passport end", m.awaitEnd}}); err != nil {
+	end := chapter{"Everything stays up; Ctrl-C ends it. Meanwhile:", []step{{"watch the passport end", last.awaitEnd}}}
+	if err := stage.play(ctx, end); err != nil {
 		return err
 	}
 	<-ctx.Done()
 	return context.Cause(ctx)
 }
 
-// Demo plays one mission to its end on a control plane of its own, in a directory that it removes.
+// introduce plays missions up to one that lives, which it returns, and tells what to type next.
+func (s *Session) introduce(ctx context.Context, stage *stage) (*mission, error) {
+	first, left, last := stage.newMission(), stage.newMission(), stage.newMission()
+	first.spoken = true
+	err := stage.play(ctx, first.approved(), stage.newMission().blocked(), left.undecided(), last.lived())
+	if err == nil {
+		s.Screen.Text(s.nextCommands(&left.checkout, &last.passport))
+	}
+	return last, err
+}
+
+// Demo plays missions to their ends on a control plane of its own, in a directory that it removes.
 // Its error names the step that went wrong.
 func (s *Session) Demo(ctx context.Context) (err error) {
 	s.state, err = os.MkdirTemp("", "agent-passport-demo-")
@@ -112,12 +118,11 @@ func (s *Session) Demo(ctx context.Context) (err error) {
 	}
 	ctx, cancel := s.watched(ctx)
 	defer cancel()
-	m, err := s.mission(ctx)
+	stage, err := s.stage(ctx)
 	if err != nil {
 		return err
 	}
-	s.Screen.Title("A mission of %s, from its issue to its death of silence (75 seconds)", agentName)
-	return s.play(ctx, append(m.life(), m.death()...))
+	return stage.play(ctx, stage.newMission().approved(), stage.newMission().blocked(), stage.newMission().died())
 }
 
 // watched is over as soon as the manager is.
@@ -133,26 +138,14 @@ func (s *Session) watched(ctx context.Context) (context.Context, func()) {
 	return ctx, func() { cancel(nil) }
 }
 
-// mission prepares one on the cluster of the session.
-func (s *Session) mission(ctx context.Context) (*mission, error) {
-	m, err := newMission(ctx, s.cfg, s.admin, s.Screen, s.Clock)
+// stage lets the actors onto the cluster of the session.
+func (s *Session) stage(ctx context.Context) (*stage, error) {
+	played, err := newActors(ctx, s.cfg, s.admin, s.Screen)
 	if err != nil {
 		return nil, err
 	}
-	m.jwks, m.stamped = s.manager.jwks, s.stamped
-	return m, nil
-}
-
-// play takes one step after the other and says how each went.
-func (s *Session) play(ctx context.Context, steps []step) error {
-	for _, step := range steps {
-		said, err := step.do(ctx)
-		if err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
-		}
-		s.Screen.Line(s.Clock.Now().Format(time.TimeOnly), "%s", said)
-	}
-	return nil
+	s.Screen.Line("actors", "%s, %s and %s, each a ServiceAccount of its own", agentName, reviewerName, responderName)
+	return &stage{actors: played, clock: s.Clock, screen: s.Screen, jwks: s.manager.jwks, stamped: s.stamped}, nil
 }
 
 // start brings up the control plane, what is installed on it, the manager and the samples.
@@ -278,23 +271,51 @@ func (s *Session) samples(ctx context.Context) error {
 	return nil
 }
 
-// tidy undoes what nextCommands told an earlier visitor to do, so that it can be done again.
+// tidy takes away the missions of an earlier visit, and what they led to, so that all can be done
+// again. Passports go first: one that ends without a checkout gets one from the operator.
 func (s *Session) tidy(ctx context.Context) error {
-	lifted, err := liftBlocks(ctx, s.admin)
-	if err != nil {
-		return err
+	removed := 0
+	for _, list := range []client.ObjectList{
+		&v1alpha1.PassportList{}, &v1alpha1.CheckoutList{}, &v1alpha1.AgentBlockList{},
+	} {
+		n, err := removeAll(ctx, s.admin, list)
+		if err != nil {
+			return err
+		}
+		removed += n
 	}
-	if lifted > 0 {
-		s.Screen.Line("unblocked", "%s, which was blocked earlier", agentName)
+	if removed > 0 {
+		s.Screen.Line("removed", "%d passports, checkouts and blocks of an earlier visit", removed)
 	}
-	earlier := &v1alpha1.Passport{ObjectMeta: metav1.ObjectMeta{Namespace: agentNamespace, Name: samplePassport}}
-	if err := s.admin.Delete(ctx, earlier); apierrors.IsNotFound(err) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	s.Screen.Line("removed", "passport %s of an earlier visit", samplePassport)
 	return nil
+}
+
+// removeAll deletes the objects of one kind in the agents' namespace, and waits until the operator has
+// let go of them. It says how many there were.
+func removeAll(ctx context.Context, admin client.Client, list client.ObjectList) (removed int, err error) {
+	if err := admin.List(ctx, list, client.InNamespace(agentNamespace)); err != nil {
+		return 0, err
+	}
+	removed = meta.LenList(list)
+	err = meta.EachListItem(list, func(item runtime.Object) error {
+		object, ok := item.(client.Object)
+		if !ok {
+			return fmt.Errorf("a list of %T", item)
+		}
+		return client.IgnoreNotFound(admin.Delete(ctx, object))
+	})
+	if err != nil {
+		return 0, err
+	}
+	return removed, eventually(ctx, patience, "what an earlier visit left to go", func(ctx context.Context) (string, error) {
+		if err := admin.List(ctx, list, client.InNamespace(agentNamespace)); err != nil {
+			return "", err
+		}
+		if left := meta.LenList(list); left > 0 {
+			return fmt.Sprintf("%d of %d objects are still there", left, removed), nil
+		}
+		return "", nil
+	})
 }
 
 // close ends what was started, the last first, and says so.
