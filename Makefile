@@ -27,7 +27,7 @@ run: bin/playground ## A local API server with the operator and a living mission
 	@bin/playground run $(if $(CLUSTER),--cluster=$(CLUSTER))
 
 .PHONY: demo
-demo: bin/playground ## Play one mission to its end (about two minutes), check every step, exit 0 if all is well.
+demo: bin/playground ## Play the whole story (about two minutes), check every step, exit 0 if all is well.
 	@bin/playground demo
 
 ##@ Work on it

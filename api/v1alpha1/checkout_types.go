@@ -359,6 +359,12 @@ type CheckoutStatus struct {
 	// +kubebuilder:validation:MaxItems=256
 	Flags []Flag `json:"flags,omitempty"`
 
+	// flagSummary names the types of the flags that are more than information, the worst first, and
+	// counts the others.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	FlagSummary string `json:"flagSummary,omitempty"`
+
 	// escalation is Block where the flags block the agent at once, as its accountability says.
 	// +optional
 	Escalation Escalation `json:"escalation,omitempty"`
@@ -394,7 +400,7 @@ type CheckoutStatus struct {
 // +kubebuilder:printcolumn:name="Passport",type=string,JSONPath=`.spec.passportRef.name`
 // +kubebuilder:printcolumn:name="Agent",type=string,JSONPath=`.spec.agentRef.name`
 // +kubebuilder:printcolumn:name="Verdict",type=string,JSONPath=`.status.verdict`
-// +kubebuilder:printcolumn:name="Flags",type=string,JSONPath=`.status.flags[*].type`
+// +kubebuilder:printcolumn:name="Flags",type=string,JSONPath=`.status.flagSummary`
 // +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`

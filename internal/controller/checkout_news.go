@@ -27,7 +27,7 @@ func tellOfCheckout(ctx context.Context, recorder events.EventRecorder, before v
 		checkoutsRefused.WithLabelValues(ready.Reason).Inc()
 	case before.Verdict == "":
 		reason, action = "Verdict"+string(status.Verdict), "Judge"
-		message = fmt.Sprintf("mission %s of agent %s: %s", checkout.Spec.PassportRef.Name, checkout.Spec.AgentRef.Name, accepted.Message)
+		message = fmt.Sprintf("mission %s of agent %s: %s", checkout.Spec.PassportRef.Name, checkout.Spec.AgentRef.Name, worstOf(checkout))
 		if status.Verdict == v1alpha1.VerdictClean {
 			kind = corev1.EventTypeNormal
 		}
@@ -47,4 +47,16 @@ func tellOfCheckout(ctx context.Context, recorder events.EventRecorder, before v
 	recorder.Eventf(checkout, nil, kind, reason, action, "%s", note(message))
 	log.FromContext(ctx).Info(action, "reason", reason, "jti", status.JTI, "passport", checkout.Spec.PassportRef.Name,
 		"agent", checkout.Spec.AgentRef.Name, "message", message)
+}
+
+// worstOf is what a reader of a verdict wants to know first.
+func worstOf(checkout *v1alpha1.Checkout) string {
+	status := &checkout.Status
+	if status.Verdict == v1alpha1.VerdictClean {
+		return "the detectors found nothing that needs a person"
+	}
+	if len(status.Flags) == 1 {
+		return status.Flags[0].Message + "; it awaits a review"
+	}
+	return fmt.Sprintf("%s; and %d more flags; it awaits a review", status.Flags[0].Message, len(status.Flags)-1)
 }

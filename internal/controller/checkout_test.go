@@ -239,7 +239,7 @@ var _ = Describe("A review", func() {
 		for _, block := range w.view().blocks.Items {
 			if block.Spec.Lifted == nil {
 				Expect(block.Spec.By.Username).To(Equal("admin"))
-				Expect(block.Spec.Reason).To(Equal("checkout done was blocked by review: never again"))
+				Expect(block.Spec.Reason).To(Equal("review of checkout done: never again"))
 			}
 		}
 		w.passport(func(p *v1alpha1.Passport) { p.Name = "next" })

@@ -91,10 +91,10 @@ func decide(checkout *v1alpha1.Checkout, operator string, now time.Time) *Conseq
 			v1alpha1.ReasonApproved, fmt.Sprintf("approved%s%s", signedBy(made.Reviewer), because), now)
 		return consequence
 	}
-	block := blockForCheckout(checkout, blockByReview, fmt.Sprintf("checkout %s was blocked by review%s", checkout.Name, because))
+	block := blockForCheckout(checkout, blockByReview, fmt.Sprintf("review of checkout %s%s", checkout.Name, because))
 	block.Spec.By = reviewer
 	consequence.Block = &block
-	consequence.Lifting = v1alpha1.BlockLift{By: reviewer, Reason: clipReason(fmt.Sprintf("AgentBlock %s took its place: checkout %s was blocked by review", block.Name, checkout.Name))}
+	consequence.Lifting = v1alpha1.BlockLift{By: reviewer, Reason: clipReason(fmt.Sprintf("AgentBlock %s of the review of checkout %s took its place", block.Name, checkout.Name))}
 	SetCondition(&status.Conditions, checkout.Generation, v1alpha1.ConditionAccepted, metav1.ConditionFalse,
 		v1alpha1.ReasonBlocked, fmt.Sprintf("blocked%s%s; until AgentBlock %s is lifted, agent %s gets no passport",
 			signedBy(made.Reviewer), because, block.Name, checkout.Spec.AgentRef.Name), now)
@@ -110,9 +110,14 @@ func ownBlocks(checkout *v1alpha1.Checkout) []string {
 		names = append(names, blockName(agent, checkout.Status.PassportUID, signal.Type))
 	}
 	if checkout.Status.Escalation == v1alpha1.EscalateBlock {
-		names = append(names, blockName(agent, checkout.UID, blockByFlags))
+		names = append(names, flagsBlock(checkout))
 	}
 	return names
+}
+
+// flagsBlock names the block that the flags on a checkout make.
+func flagsBlock(checkout *v1alpha1.Checkout) string {
+	return blockName(checkout.Spec.AgentRef.Name, checkout.UID, blockByFlags)
 }
 
 func blockForCheckout(checkout *v1alpha1.Checkout, finding, reason string) v1alpha1.AgentBlock {

@@ -106,8 +106,9 @@ func notBlocked(_ *v1alpha1.Passport, agent *v1alpha1.AgentPassport, blocks []v1
 	case agent.Spec.Suspend:
 		refusal = reject(v1alpha1.ReasonPassportBlocked, "agent %s is suspended: set spec.suspend of its AgentPassport to false, then create another Passport", agent.Name)
 	case len(active) > 0:
-		refusal = reject(v1alpha1.ReasonPassportBlocked, "agent %s is blocked by AgentBlock %s (%s): set its spec.lifted, then create another Passport",
-			agent.Name, active[0].Name, active[0].Spec.Reason)
+		refusal = reject(v1alpha1.ReasonPassportBlocked, "agent %s is blocked by AgentBlock %s (%s): a responder lifts it by kubectl patch agentblocks.agentpassport.dev %s -n %s --type=merge"+
+			` -p '{"spec":{"lifted":{"reason":"..."}}}'; then create another Passport`,
+			agent.Name, active[0].Name, active[0].Spec.Reason, active[0].Name, agent.Namespace)
 	default:
 		return nil
 	}

@@ -65,7 +65,8 @@ func TestDecide(t *testing.T) {
 		{
 			name: "blocked", blocks: []v1alpha1.AgentBlock{block(-1, "newer", "bot"), block(-2, "stop", "")},
 			verdict: VerdictReject, reason: v1alpha1.ReasonPassportBlocked,
-			message: "agent bot is blocked by AgentBlock stop (odd): set its spec.lifted, then create another Passport",
+			message: "agent bot is blocked by AgentBlock stop (odd): a responder lifts it by kubectl patch agentblocks.agentpassport.dev stop -n support --type=merge" +
+				` -p '{"spec":{"lifted":{"reason":"..."}}}'; then create another Passport`,
 		},
 		{
 			name:     "no intent",

@@ -2,8 +2,6 @@ package lifecycle
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,13 +30,13 @@ func Judge(
 	status := *checkout.Status.DeepCopy()
 	status.ObservedGeneration = checkout.Generation
 	status.PassportUID, status.JTI, status.SessionID = passport.UID, passport.Status.JTI, passport.Status.SessionID
-	status.Verdict, status.Flags = verdict, flags
+	status.Verdict, status.Flags, status.FlagSummary = verdict, flags, review.Summary(flags)
 	status.Mission = record(passport, checkout, mission)
 	status.JudgedTime = second(now)
 	if review.Escalates(flags, accountability) {
 		status.Escalation = v1alpha1.EscalateBlock
 		SetCondition(&status.Conditions, checkout.Generation, v1alpha1.ConditionReady, metav1.ConditionUnknown,
-			v1alpha1.ReasonBlockingAgent, "the flags block agent "+checkout.Spec.AgentRef.Name, now)
+			v1alpha1.ReasonBlockingAgent, fmt.Sprintf("the flags block agent %s by AgentBlock %s", checkout.Spec.AgentRef.Name, flagsBlock(checkout)), now)
 	} else {
 		setJudged(&status, checkout, now)
 	}
@@ -48,7 +46,7 @@ func Judge(
 			v1alpha1.ReasonClean, "the detectors found nothing that needs a person", now)
 	} else {
 		SetCondition(&status.Conditions, checkout.Generation, v1alpha1.ConditionAccepted, metav1.ConditionUnknown,
-			v1alpha1.ReasonAwaitingReview, awaiting(checkout, verdict, flags), now)
+			v1alpha1.ReasonAwaitingReview, awaiting(checkout, &status), now)
 	}
 	return status
 }
@@ -59,16 +57,15 @@ func setJudged(status *v1alpha1.CheckoutStatus, checkout *v1alpha1.Checkout, now
 }
 
 // awaiting says to a reviewer what to decide, and how.
-func awaiting(checkout *v1alpha1.Checkout, verdict v1alpha1.Verdict, flags []v1alpha1.Flag) string {
-	var kinds []string
-	for _, flag := range flags {
-		if flag.Severity != v1alpha1.SeverityInfo && !slices.Contains(kinds, flag.Type) {
-			kinds = append(kinds, flag.Type)
-		}
+func awaiting(checkout *v1alpha1.Checkout, status *v1alpha1.CheckoutStatus) string {
+	agent, blocked, approved, refused := checkout.Spec.AgentRef.Name, "", "", `to block agent `+checkout.Spec.AgentRef.Name
+	if status.Escalation == v1alpha1.EscalateBlock {
+		blocked = fmt.Sprintf("; agent %s is blocked by AgentBlock %s", agent, flagsBlock(checkout))
+		approved, refused = ` ("Approved" lifts the block)`, "to keep it blocked"
 	}
-	return fmt.Sprintf("%s for %s; a reviewer decides: kubectl patch checkouts.agentpassport.dev %s -n %s --type=merge"+
-		` -p '{"spec":{"review":{"decision":"Approved","notes":"..."}}}', or "Blocked" to block agent %s`,
-		verdict, strings.Join(kinds, ", "), checkout.Name, checkout.Namespace, checkout.Spec.AgentRef.Name)
+	return fmt.Sprintf("%s for %s%s; a reviewer decides: kubectl patch checkouts.agentpassport.dev %s -n %s --type=merge"+
+		` -p '{"spec":{"review":{"decision":"Approved","notes":"..."}}}'%s, or "Blocked" %s`,
+		status.Verdict, status.FlagSummary, blocked, checkout.Name, checkout.Namespace, approved, refused)
 }
 
 // missionOf gathers what the detectors ask.

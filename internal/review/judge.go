@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"agentpassport.dev/operator/api/v1alpha1"
 )
@@ -112,6 +113,25 @@ func flags(found []Finding) []v1alpha1.Flag {
 		})
 	}
 	return all
+}
+
+// Summary names the types of the flags that are more than information, the worst first, each once, and
+// counts the others: "undeclared_service, late_checkout, 2 info".
+func Summary(all []v1alpha1.Flag) string {
+	var named []string
+	others := 0
+	for _, flag := range all {
+		switch {
+		case flag.Severity == v1alpha1.SeverityInfo:
+			others++
+		case !slices.Contains(named, flag.Type):
+			named = append(named, flag.Type)
+		}
+	}
+	if others > 0 {
+		named = append(named, fmt.Sprintf("%d info", others))
+	}
+	return strings.Join(named, ", ")
 }
 
 // Escalates says whether one of the flags blocks the agent at once. A signal did so, or not, when it

@@ -399,6 +399,27 @@ func TestJudgeAccepts(t *testing.T) {
 	}
 }
 
+func TestSummary(t *testing.T) {
+	info, warning, critical := v1alpha1.SeverityInfo, v1alpha1.SeverityWarning, v1alpha1.SeverityCritical
+	flag := func(kind string, severity v1alpha1.Severity) v1alpha1.Flag {
+		return v1alpha1.Flag{Type: kind, Severity: severity}
+	}
+	for _, tc := range []struct {
+		want  string
+		flags []v1alpha1.Flag
+	}{
+		{"", nil},
+		{"2 info", []v1alpha1.Flag{flag(review.NovelService, info), flag(review.UnusedService, info)}},
+		{"ungranted_service, late_checkout, 1 info", []v1alpha1.Flag{
+			flag(review.UngrantedService, critical), flag(review.UngrantedService, critical), flag(review.LateCheckout, warning), flag(review.UnusedService, info),
+		}},
+	} {
+		if got := review.Summary(tc.flags); got != tc.want {
+			t.Errorf("%q, want %q", got, tc.want)
+		}
+	}
+}
+
 func TestEscalates(t *testing.T) {
 	info, warning, critical := v1alpha1.SeverityInfo, v1alpha1.SeverityWarning, v1alpha1.SeverityCritical
 	block, notify := v1alpha1.EscalateBlock, v1alpha1.EscalateNotify
