@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -12,7 +13,12 @@ import (
 	"agentpassport.dev/operator/internal/lifecycle"
 )
 
-// namespaceList is what one live LIST saw of a namespace. It proves absence, which a cache cannot.
+// fewPassports is for how many passports their reports are listed one passport at a time. For more, one
+// LIST of the namespace is cheaper, whatever it holds of missions that are over.
+const fewPassports = 4
+
+// namespaceList is what one live LIST saw of a namespace, of the passports that were asked for at
+// least. It proves absence, which a cache cannot.
 type namespaceList struct {
 	checkpoints []v1alpha1.Checkpoint
 	checkouts   []v1alpha1.Checkout
@@ -50,22 +56,24 @@ type liveLists struct {
 }
 
 type listBatch struct {
-	done chan struct{}
-	list *namespaceList
-	err  error
+	passports map[string]bool
+	done      chan struct{}
+	list      *namespaceList
+	err       error
 }
 
-// list gives a LIST of the namespace that begins no earlier than the call.
-func (l *liveLists) list(ctx context.Context, namespace string) (*namespaceList, error) {
+// list gives a LIST of the namespace, of this passport at least, that begins no earlier than the call.
+func (l *liveLists) list(ctx context.Context, namespace, passport string) (*namespaceList, error) {
 	l.mu.Lock()
 	if l.next == nil {
 		l.running, l.next = map[string]bool{}, map[string]*listBatch{}
 	}
 	batch, joined := l.next[namespace]
 	if !joined {
-		batch = &listBatch{done: make(chan struct{})}
+		batch = &listBatch{passports: map[string]bool{}, done: make(chan struct{})}
 		l.next[namespace] = batch
 	}
+	batch.passports[passport] = true
 	if !l.running[namespace] {
 		l.running[namespace] = true
 		go l.run(context.WithoutCancel(ctx), namespace)
@@ -91,27 +99,42 @@ func (l *liveLists) run(ctx context.Context, namespace string) {
 			return
 		}
 		l.mu.Unlock()
-		batch.list, batch.err = l.read(ctx, namespace)
+		batch.list, batch.err = l.read(ctx, namespace, batch.passports)
 		close(batch.done)
 	}
 }
 
-func (l *liveLists) read(ctx context.Context, namespace string) (*namespaceList, error) {
+func (l *liveLists) read(ctx context.Context, namespace string, passports map[string]bool) (*namespaceList, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	list := &namespaceList{beganAt: l.clock.Now()}
-	var checkpoints v1alpha1.CheckpointList
-	if err := l.reader.List(ctx, &checkpoints, client.InNamespace(namespace)); err != nil {
-		return nil, err
+	for _, reports := range reportsOf(namespace, passports) {
+		var checkpoints v1alpha1.CheckpointList
+		if err := l.reader.List(ctx, &checkpoints, reports); err != nil {
+			return nil, err
+		}
+		var checkouts v1alpha1.CheckoutList
+		if err := l.reader.List(ctx, &checkouts, reports); err != nil {
+			return nil, err
+		}
+		list.checkpoints = append(list.checkpoints, checkpoints.Items...)
+		list.checkouts = append(list.checkouts, checkouts.Items...)
 	}
-	var blocks v1alpha1.AgentBlockList
-	if err := l.reader.List(ctx, &blocks, client.InNamespace(namespace)); err != nil {
-		return nil, err
+	var err error
+	list.blocks, err = blocks(ctx, l.reader, namespace)
+	return list, err
+}
+
+// reportsOf selects the reports on a few passports one by one, and on many all of their namespace.
+func reportsOf(namespace string, passports map[string]bool) []*client.ListOptions {
+	if len(passports) > fewPassports {
+		return []*client.ListOptions{{Namespace: namespace}}
 	}
-	var checkouts v1alpha1.CheckoutList
-	if err := l.reader.List(ctx, &checkouts, client.InNamespace(namespace)); err != nil {
-		return nil, err
+	var selections []*client.ListOptions
+	for passport := range passports {
+		selections = append(selections, &client.ListOptions{
+			Namespace: namespace, FieldSelector: fields.OneTermEqualSelector(passportField, passport),
+		})
 	}
-	list.checkpoints, list.checkouts, list.blocks = checkpoints.Items, checkouts.Items, blocks.Items
-	return list, nil
+	return selections
 }

@@ -100,7 +100,7 @@ func (r *PassportReconciler) outcome(ctx context.Context, passport *v1alpha1.Pas
 
 // confirmed asks the rules by a live LIST.
 func (r *PassportReconciler) confirmed(ctx context.Context, situation lifecycle.Situation) (lifecycle.Outcome, error) {
-	list, err := r.lists.list(ctx, situation.Passport.Namespace)
+	list, err := r.lists.list(ctx, situation.Passport.Namespace, situation.Passport.Name)
 	if err != nil {
 		return lifecycle.Outcome{}, err
 	}
