@@ -44,7 +44,7 @@ func Refuse(passport *v1alpha1.Passport, checkout *v1alpha1.Checkout) *Refusal {
 // foreignCheckout says why a checkout cannot belong to the passport, whenever it was made.
 func foreignCheckout(passport *v1alpha1.Passport, checkout *v1alpha1.Checkout) *Refusal {
 	switch {
-	case checkout.CreationTimestamp.Before(&passport.CreationTimestamp):
+	case checkout.CreationTimestamp.Before(&passport.CreationTimestamp), judgedForAnother(passport, checkout):
 		return &Refusal{
 			v1alpha1.ReasonPassportNotFound,
 			fmt.Sprintf("Passport %s is younger than this checkout, which was for another of that name", passport.Name),
@@ -67,6 +67,12 @@ func foreignCheckout(passport *v1alpha1.Passport, checkout *v1alpha1.Checkout) *
 	default:
 		return nil
 	}
+}
+
+// judgedForAnother says whether a checkout was for an earlier Passport of this name, which may have been
+// made in the same second.
+func judgedForAnother(passport *v1alpha1.Passport, checkout *v1alpha1.Checkout) bool {
+	return checkout.Status.PassportUID != "" && checkout.Status.PassportUID != passport.UID
 }
 
 // Refused is the status of a Checkout that does not count.
