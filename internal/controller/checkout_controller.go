@@ -98,9 +98,8 @@ func (r *CheckoutReconciler) passport(ctx context.Context, checkout *v1alpha1.Ch
 // does not count. It says whether either was done.
 func (r *CheckoutReconciler) judge(ctx context.Context, checkout *v1alpha1.Checkout, passport *v1alpha1.Passport) (bool, error) {
 	now := r.Clock.Now()
-	if refusal := lifecycle.Refuse(passport, checkout); refusal != nil {
-		status := lifecycle.Refused(passport, checkout, *refusal, now)
-		return true, r.store(ctx, checkout, status)
+	if lifecycle.Refuse(passport, checkout) != nil {
+		return r.refuse(ctx, checkout)
 	}
 	its := passport.Status.Checkout
 	if !passport.Status.Phase.Finished() || its == nil || its.UID != checkout.UID {
@@ -112,6 +111,24 @@ func (r *CheckoutReconciler) judge(ctx context.Context, checkout *v1alpha1.Check
 	}
 	status := lifecycle.Judge(passport, checkout, agent, r.Thresholds, now)
 	return true, r.store(ctx, checkout, status)
+}
+
+// refuse says why a checkout does not count, for good: by the API server's own word, since the cache may
+// still show an earlier Passport of the name.
+func (r *CheckoutReconciler) refuse(ctx context.Context, checkout *v1alpha1.Checkout) (bool, error) {
+	passport := &v1alpha1.Passport{}
+	err := r.Live.Get(ctx, client.ObjectKey{Namespace: checkout.Namespace, Name: checkout.Spec.PassportRef.Name}, passport)
+	if apierrors.IsNotFound(err) {
+		passport, err = nil, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	refusal := lifecycle.Refuse(passport, checkout)
+	if refusal == nil {
+		return false, nil
+	}
+	return true, r.store(ctx, checkout, lifecycle.Refused(passport, checkout, *refusal, r.Clock.Now()))
 }
 
 // waitForMission has the checkout looked at again when its Passport changes. One that is being

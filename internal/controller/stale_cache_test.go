@@ -201,6 +201,23 @@ var _ = Describe("An operator that takes over with an old cache", func() {
 		Expect(w.view().blocks.Items).To(BeEmpty())
 	})
 
+	It("refuses no checkout by an earlier Passport of the name", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.agent(in(v1alpha1.ModeLogged))
+		w.passport(func(p *v1alpha1.Passport) { p.Spec.Intent = nil })
+		w.settle()
+		Expect(w.mission().Status.Phase).To(Equal(v1alpha1.PhaseRejected))
+		behind := w.view()
+		Expect(w.admin.Delete(ctx, w.mission())).To(Succeed())
+		w.settle()
+		w.passport()
+		w.settle()
+		w.checkout("done")
+		behind.checkouts = w.view().checkouts
+		w.takeOver(behind)
+		Expect(w.judgement("done").Status.Verdict).To(Equal(v1alpha1.VerdictClean))
+	})
+
 	It("makes no block again that a person has removed since", func(ctx context.Context) {
 		w := newWorld(ctx)
 		checkedOut("stripe")(w)
