@@ -91,8 +91,8 @@ var _ = Describe("The gate", func() {
 
 			command := regexp.MustCompile(`kubectl patch .*}'`).FindString(line)
 			Expect(command).NotTo(BeEmpty())
-			Eventually(ctx, p.shell(pipeline, root, "sh", "-c", command).session).Should(gexec.Exit(1), "the pipeline does not review itself")
-			Eventually(ctx, p.shell(reviewer, root, "sh", "-c", command).session).Should(gexec.Exit(0))
+			Eventually(p.shell(pipeline, root, "sh", "-c", command).session).WithContext(ctx).Should(gexec.Exit(1), "the pipeline does not review itself")
+			Eventually(p.shell(reviewer, root, "sh", "-c", command).session).WithContext(ctx).Should(gexec.Exit(0))
 			p.says("flagged", v1alpha1.ConditionAccepted, v1alpha1.ReasonApproved)
 			p.gate("flagged").ends(ctx, 0)
 		})
@@ -211,7 +211,7 @@ var _ = Describe("The gate", func() {
 			p.finish("clean", asDeclared)
 			for _, name := range []string{"clean", "checkout/clean"} {
 				gate := p.gateAs(stranger, name)
-				Eventually(ctx, gate.session).Should(gexec.Exit(1))
+				Eventually(gate.session).WithContext(ctx).Should(gexec.Exit(1))
 				Expect(gate.session.Out.Contents()).To(BeEmpty())
 				Expect(gate.session.Err).To(gbytes.Say(`\(Forbidden\): .*\n(.*\n)*gate: kubectl could not read .* agent-passport-viewer`))
 			}
@@ -222,7 +222,7 @@ var _ = Describe("The gate", func() {
 
 		It("where there is no API server", func(ctx SpecContext) {
 			gate := start(root, "KUBECONFIG=/dev/null", "sh", script, "clean")
-			Eventually(ctx, gate.session).Should(gexec.Exit(1))
+			Eventually(gate.session).WithContext(ctx).Should(gexec.Exit(1))
 		})
 	})
 
@@ -234,7 +234,7 @@ var _ = Describe("The gate", func() {
 		gate := p.gateAs(stranger, "clean")
 		gate.waits(ctx, "passports")
 		Expect(server.Admin().Delete(ctx, viewer)).To(Succeed())
-		Eventually(ctx, gate.session.Err).Should(gbytes.Say("Forbidden"))
+		Eventually(gate.session.Err).WithContext(ctx).Should(gbytes.Say("Forbidden"))
 		p.bind(stranger, "ClusterRole", "agent-passport-viewer")
 		p.may(stranger, "get", "checkouts")
 		p.checkOut("clean", "clean", supportBot, asDeclared)
@@ -247,7 +247,7 @@ var _ = Describe("The gate", func() {
 				Skip("there is no " + shell[0] + " here")
 			}
 			gate := start(root, "KUBECONFIG=/dev/null", append(append(shell, script), args...)...)
-			Eventually(ctx, gate.session).Should(gexec.Exit(64))
+			Eventually(gate.session).WithContext(ctx).Should(gexec.Exit(64))
 			Expect(gate.session.Out.Contents()).To(BeEmpty())
 			Expect(string(gate.session.Err.Contents())).To(And(HavePrefix("gate: "+why), ContainSubstring("\nusage: gate.sh ")))
 			Expect(gate.asked).NotTo(BeAnExistingFile(), "nothing is asked")

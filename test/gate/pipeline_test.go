@@ -53,13 +53,13 @@ exit ` + code + "\n"
 var _ = Describe("The documented pipeline", func() {
 	It("goes on where the agent did its work, and nothing was found", func(ctx SpecContext) {
 		run := newPlace(ctx).play("0")
-		Eventually(ctx, run.session).Should(gexec.Exit(0))
+		Eventually(run.session).WithContext(ctx).Should(gexec.Exit(0))
 		Expect(run.session.Out).To(gbytes.Say(`gate: accepted: checkout answer-ticket-\w+ \(Succeeded\) of passport answer-ticket-\w+ .*: verdict Clean`))
 	})
 
 	It("stops where the agent failed, and checks out all the same", func(ctx SpecContext) {
 		run := newPlace(ctx).play("7")
-		Eventually(ctx, run.session).Should(gexec.Exit(1))
+		Eventually(run.session).WithContext(ctx).Should(gexec.Exit(1))
 		Expect(run.session.Out).To(gbytes.Say(`gate: accepted: checkout answer-ticket-\w+ \(Failed\) `))
 	})
 
@@ -70,7 +70,7 @@ var _ = Describe("The documented pipeline", func() {
 			Spec:       v1alpha1.AgentBlockSpec{AgentRef: &v1alpha1.AgentReference{Name: supportBot}, Reason: "looks odd"},
 		})
 		run := p.play("0")
-		Eventually(ctx, run.session).Should(gexec.Exit(2))
+		Eventually(run.session).WithContext(ctx).Should(gexec.Exit(2))
 		Expect(run.session.Out).To(gbytes.Say(`gate: passport answer-ticket-\w+ .* was never issued \(PassportBlocked: `))
 	})
 })
@@ -82,7 +82,7 @@ var _ = Describe("kubectl wait alone", func() {
 			return p.shell(pipeline, root, "kubectl", "wait", "-n", p.namespace, "--for=condition=Accepted", "checkout/"+checkout, "--timeout=1s").session
 		}
 		p.finish("clean", asDeclared)
-		Eventually(ctx, wait("clean")).Should(gexec.Exit(0))
+		Eventually(wait("clean")).WithContext(ctx).Should(gexec.Exit(0))
 
 		p.checkOut("second", "clean", supportBot, asDeclared)
 		p.finish("flagged", undeclared)
@@ -91,7 +91,7 @@ var _ = Describe("kubectl wait alone", func() {
 		p.says("blocked", v1alpha1.ConditionAccepted, v1alpha1.ReasonBlocked)
 		for _, checkout := range []string{"second", "flagged", "blocked"} {
 			session := wait(checkout)
-			Eventually(ctx, session).Should(gexec.Exit(1))
+			Eventually(session).WithContext(ctx).Should(gexec.Exit(1))
 			Expect(session.Err).To(gbytes.Say("timed out waiting for the condition on checkouts/" + checkout))
 		}
 	})

@@ -253,7 +253,7 @@ func start(dir, env string, command ...string) *run {
 // ends waits until the gate ends with a code, and gives its one line.
 func (r *run) ends(ctx context.Context, code int) string {
 	GinkgoHelper()
-	Eventually(ctx, r.session).Should(gexec.Exit(code))
+	Eventually(r.session).WithContext(ctx).Should(gexec.Exit(code))
 	line := string(r.session.Out.Contents())
 	Expect(line).To(MatchRegexp(`^gate: [^\n]+\n$`), "one line")
 	return line
@@ -278,6 +278,6 @@ func (r *run) questions(kind string) []string {
 // waits returns once the gate has asked about a kind, and found that it has to go on.
 func (r *run) waits(ctx context.Context, kind string) {
 	GinkgoHelper()
-	Eventually(ctx, r.questions).WithArguments(kind).Should(HaveLen(2), "it asks again")
+	Eventually(r.questions).WithArguments(kind).WithContext(ctx).Should(HaveLen(2), "it asks again")
 	Expect(r.session.ExitCode()).To(Equal(-1), "it goes on")
 }
