@@ -199,9 +199,10 @@ func (o *Outcome) refuse(s Situation, waiting []*v1alpha1.Checkpoint) {
 }
 
 // fold counts the waiting checkpoints that were made in time. It stops where the passport was over,
-// or where the write is full, and gives the rest. A signal may bring the end forward.
+// or where the write is full, and gives the rest. A signal may bring the end forward: it is found
+// once, so that no further write is waited for.
 func (o *Outcome) fold(s Situation, waiting []*v1alpha1.Checkpoint, end **ending) (rest []*v1alpha1.Checkpoint, full bool) {
-	accepted := 0
+	accepted, over := 0, false
 	defer func() { o.tellFold(accepted) }()
 	for i, checkpoint := range waiting {
 		at := checkpoint.CreationTimestamp.Time
@@ -209,7 +210,7 @@ func (o *Outcome) fold(s Situation, waiting []*v1alpha1.Checkpoint, end **ending
 			return waiting[i:], false
 		}
 		if len(o.Status.Folded) >= MaxWaiting {
-			return waiting[i:], true
+			return waiting[i:], !over
 		}
 		o.count(s.Passport, checkpoint)
 		accepted++
@@ -217,7 +218,7 @@ func (o *Outcome) fold(s Situation, waiting []*v1alpha1.Checkpoint, end **ending
 			finding = o.raise(s, finding)
 			*end = earlierEnd(*end, ownBlock(s, finding.Type))
 			if finding.Revokes {
-				*end = earlierEnd(revokedBySignal(s.Passport, finding), *end)
+				*end, over = earlierEnd(revokedBySignal(s.Passport, finding), *end), true
 			}
 		}
 	}
@@ -305,7 +306,6 @@ func (o *Outcome) close(s Situation, rest []*v1alpha1.Checkpoint, end *ending) {
 	expiry := o.Status.ExpirationTime.Time
 	if end == nil || end.at.After(expiry) || ownBlock(s, review.CheckpointSilence) != nil && o.silentBefore(end.at) {
 		o.watchSilence(s)
-		end = earlierEnd(end, o.blockedForSilence(s))
 	}
 	if end != nil && !end.at.After(expiry) {
 		// What was made before the end counts, seen or not. A revocation waits for no grace, though.
@@ -323,14 +323,6 @@ func (o *Outcome) close(s Situation, rest []*v1alpha1.Checkpoint, end *ending) {
 func (o *Outcome) silentBefore(at time.Time) bool {
 	due, leashed := checkpointDue(*o.Status.Issued, o.Status.ExpirationTime.Time, lastSign(&o.Status))
 	return leashed && due.Before(at)
-}
-
-// blockedForSilence is the end that a block brings which a crash left without its silence.
-func (o *Outcome) blockedForSilence(s Situation) *ending {
-	if signal(&o.Status, review.CheckpointSilence) == nil {
-		return nil
-	}
-	return ownBlock(s, review.CheckpointSilence)
 }
 
 // settled says whether it is certain that nothing reached the API server in time: a live LIST began

@@ -49,6 +49,11 @@ func foreignCheckout(passport *v1alpha1.Passport, checkout *v1alpha1.Checkout) *
 			v1alpha1.ReasonPassportNotFound,
 			fmt.Sprintf("Passport %s is younger than this checkout, which was for another of that name", passport.Name),
 		}
+	case checkout.Spec.Source == v1alpha1.SourceOperator && checkout.Name != operatorCheckoutName(passport):
+		return &Refusal{
+			v1alpha1.ReasonPassportNotFound,
+			fmt.Sprintf("this checkout was for another Passport of the name %s, which is gone", passport.Name),
+		}
 	case checkout.Spec.AgentRef.Name != passport.Spec.AgentRef.Name:
 		return &Refusal{
 			v1alpha1.ReasonNotYours,
@@ -171,15 +176,17 @@ func checkoutDue(s Situation) time.Time {
 	return s.Passport.Status.EndTime.Add(seconds(s.Thresholds.AbandonedAfterSeconds))
 }
 
-// operatorCheckout is the operator's own Checkout of a mission. Its name derives from the Passport's
-// UID, so that a repeat makes no second one.
-func operatorCheckout(passport *v1alpha1.Passport) *v1alpha1.Checkout {
+// operatorCheckoutName derives from the Passport's UID, so that a repeat makes no second Checkout, and
+// one that an operator with an old cache made ends no later Passport of the same name.
+func operatorCheckoutName(passport *v1alpha1.Passport) string {
 	sum := sha256.Sum256([]byte(string(passport.UID) + "/checkout"))
+	return v1alpha1.OperatorCheckoutPrefix + passport.Name + "-" + hex.EncodeToString(sum[:5])
+}
+
+// operatorCheckout is the operator's own Checkout of a mission.
+func operatorCheckout(passport *v1alpha1.Passport) *v1alpha1.Checkout {
 	return &v1alpha1.Checkout{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: passport.Namespace,
-			Name:      v1alpha1.OperatorCheckoutPrefix + passport.Name + "-" + hex.EncodeToString(sum[:5]),
-		},
+		ObjectMeta: metav1.ObjectMeta{Namespace: passport.Namespace, Name: operatorCheckoutName(passport)},
 		Spec: v1alpha1.CheckoutSpec{
 			PassportRef: v1alpha1.PassportReference{Name: passport.Name},
 			AgentRef:    passport.Spec.AgentRef,

@@ -92,10 +92,12 @@ func (e *ending) excludes(at time.Time) bool {
 }
 
 // aheadOf picks out a block that a finding on this very passport made, and that a crash left without
-// the finding: the finding comes first, and is found again.
+// the finding: the finding comes first, and is found again. A silence is not, once another checkpoint
+// was made after it: its block is its proof.
 func aheadOf(passport *v1alpha1.Passport) func(v1alpha1.AgentBlock) bool {
 	return func(block v1alpha1.AgentBlock) bool {
-		if block.Spec.Cause == nil || block.Spec.Cause.UID != passport.UID {
+		if block.Spec.Cause == nil || block.Spec.Cause.UID != passport.UID ||
+			block.Name == blockName(passport.Spec.AgentRef.Name, passport.UID, review.CheckpointSilence) {
 			return false
 		}
 		return !slices.ContainsFunc(passport.Status.Signals, func(signal v1alpha1.Signal) bool {
