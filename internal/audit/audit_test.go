@@ -180,7 +180,7 @@ func TestCheck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			record := issue("u")
 			test.change(&record)
-			err := audit.Acceptable(record)
+			_, _, err := audit.NewTrail().Append(record)
 			if test.want == "" && err != nil || test.want != "" && (!errors.Is(err, audit.ErrRecord) || !strings.Contains(err.Error(), test.want)) {
 				t.Fatalf("got %v, want %q", err, test.want)
 			}

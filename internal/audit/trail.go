@@ -79,12 +79,6 @@ func (t *Trail) Append(record Record) (Record, []byte, error) {
 	return record, raw, nil
 }
 
-// Acceptable refuses what Append would refuse of any trail, but for a known id.
-func Acceptable(record Record) error {
-	_, _, err := NewTrail().Append(record)
-	return err
-}
-
 // Add takes in the next record of a trail as it was written, or returns a Break. It takes the
 // record's hash for its own, as Parse has checked.
 func (t *Trail) Add(record Record) error {

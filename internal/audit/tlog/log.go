@@ -177,12 +177,16 @@ func (l *Log) Append(ctx context.Context, records ...audit.Record) ([]Entry, err
 	if len(records) > maxBatch {
 		return nil, fmt.Errorf("%d records at once, at most %d", len(records), maxBatch)
 	}
+	// As the first of a trail, to see whether each is acceptable. What comes back is a copy: a caller
+	// that gives up may do with its records what it likes.
+	own := make([]audit.Record, len(records))
 	for i := range records {
-		if err := audit.Acceptable(records[i]); err != nil {
+		var err error
+		if own[i], _, err = audit.NewTrail().Append(records[i]); err != nil {
 			return nil, fmt.Errorf("record %d: %w", i+1, err)
 		}
 	}
-	asked := &request{records: records, done: make(chan struct{})}
+	asked := &request{records: own, done: make(chan struct{})}
 	select {
 	case l.requests <- asked:
 	case <-l.done:
