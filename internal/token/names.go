@@ -56,10 +56,20 @@ func DocumentDigest(raw []byte) (string, error) {
 	return hex.EncodeToString(sum), err
 }
 
-func canonicalSHA256(raw []byte) ([]byte, error) {
+// CanonicalJSON is the one form of a JSON document that RFC 8785 allows. It refuses what has no such
+// form: invalid JSON, or an object that has a member twice.
+func CanonicalJSON(raw []byte) ([]byte, error) {
 	canonical, err := jcs.Transform(raw)
 	if err != nil {
 		return nil, fmt.Errorf("no canonical JSON form (RFC 8785): %w", err)
+	}
+	return canonical, nil
+}
+
+func canonicalSHA256(raw []byte) ([]byte, error) {
+	canonical, err := CanonicalJSON(raw)
+	if err != nil {
+		return nil, err
 	}
 	sum := sha256.Sum256(canonical)
 	return sum[:], nil
