@@ -4,167 +4,444 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
 	"agentpassport.dev/operator/api/v1alpha1"
 )
 
-// Whatever happens in whatever order, however far the operator's caches are behind and wherever it
-// crashes: in the end a mission stands as the model says, which saw everything at once.
+// Whatever happens in whatever order, however far the operator's caches are behind, whatever write
+// fails and wherever the operator crashes: in the end every mission stands as its book says, which saw
+// everything at once.
 
 func TestLifecycleOfAMissionThatIsLeftAlone(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) { live(newWorld(t, features{inFlight: true})) })
+	rapid.Check(t, func(t *rapid.T) { play(t, features{inFlight: true}) })
+}
+
+func TestLifecycleOfAMissionThatIsCheckedOut(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { play(t, features{inFlight: true, checkouts: true, reviews: true}) })
 }
 
 func TestLifecycleOfAMissionThatIsEnded(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) { live(newWorld(t, features{ends: true})) })
+	rapid.Check(t, func(t *rapid.T) { play(t, features{checkouts: true, ends: true}) })
 }
 
-func TestLifecycleWherePeopleDeleteCheckpoints(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) { live(newWorld(t, features{inFlight: true, cleaning: true})) })
+func TestLifecycleWherePeopleDelete(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { play(t, features{inFlight: true, checkouts: true, reviews: true, deletions: true}) })
 }
 
-func TestLifecycleWhereARestartSeesAnOlderCache(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) { live(newWorld(t, features{regress: true})) })
+func TestLifecycleOfMissionsOfOneAgent(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		play(t, features{missions: 3, checkouts: true, ends: true, reviews: true, deletions: true})
+	})
 }
 
-func TestLifecycleWhereTheCacheLacksReportsBeforeARevocation(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) { live(newWorld(t, features{ends: true, hasty: true})) })
+func TestLifecycleWhereEverythingHappens(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		play(t, features{missions: 2, inFlight: true, checkouts: true, ends: true, reviews: true, deletions: true, secrets: true, faults: true})
+	})
 }
 
-// live leads one mission to its end.
-func live(w *world) {
-	actions := map[string]func(*rapid.T){
-		"wait": func(*rapid.T) {
-			w.step(time.Duration(rapid.IntRange(0, 400_000).Draw(w.T, "millis")) * time.Millisecond)
-		},
-		"pause": func(*rapid.T) { w.step(time.Duration(rapid.IntRange(0, 5_000).Draw(w.T, "millis")) * time.Millisecond) },
-		"sleep until it has to wake": func(*rapid.T) {
-			if w.wake.After(w.now) {
-				w.step(w.wake.Sub(w.now))
-			}
-		},
-		"report": func(*rapid.T) {
-			ago := time.Duration(0)
-			if w.inFlight {
-				ago = time.Duration(rapid.IntRange(0, 4).Draw(w.T, "inFlight")) * time.Second
-			}
-			w.report(ago)
-		},
-		"report often": func(*rapid.T) {
-			for range rapid.IntRange(2, 30).Draw(w.T, "times") {
-				w.report(0)
-				w.now = w.now.Add(time.Duration(rapid.IntRange(0, 2).Draw(w.T, "pause")) * time.Second)
-			}
-		},
-		"look": func(*rapid.T) {
-			w.step(0)
-			w.budget = rapid.IntRange(-1, 30).Draw(w.T, "crash")
-			w.reconcile(w.view())
-			w.budget = -1
-			w.step(0)
-		},
-		"restart": func(*rapid.T) {
-			w.ownWrite, w.wake = 0, time.Time{}
-			if w.regress {
-				w.passportSeen, w.restSeen = len(w.past)-1, 0
-			}
-		},
-		"settle": func(*rapid.T) {
-			w.step(0)
-			w.settle()
-			w.step(0)
-		},
+func TestLifecycleOfABaseline(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		play(t, features{past: true, ends: true, reviews: true, deletions: true, faults: true})
+	})
+}
+
+// features are what may happen in a program beyond checkpoints, lagging caches and crashes.
+type features struct {
+	// missions of the one agent, one at least.
+	missions int
+	// inFlight: a report may be seen up to four seconds after its stamp, behind younger ones.
+	inFlight bool
+	// checkouts: agents check out, in time or late, more than once, and of others' missions.
+	checkouts bool
+	// ends: blocks, suspensions, revocations, and a deleted agent.
+	ends bool
+	// reviews: people decide on what was flagged, and lift blocks.
+	reviews bool
+	// deletions: people delete missions, and what is counted or decided.
+	deletions bool
+	// secrets: people write into Secrets.
+	secrets bool
+	// past: there are checkouts of missions that are over, up to thirty at once.
+	past bool
+	// faults: writes fail, and others act between what the operator reads and what it writes.
+	faults bool
+}
+
+// program draws what happens in a world.
+type program struct {
+	*rapid.T
+	w    *world
+	with features
+	// failing is how many of a hundred writes fail.
+	failing int
+}
+
+func (p *program) number(name string, from, to int) int {
+	return rapid.IntRange(from, to).Draw(p.T, name)
+}
+
+// play draws one program, and plays it to the end of its missions.
+func play(t *rapid.T, with features) {
+	p := &program{T: t, with: with}
+	p.w = newWorld(t, p.number("seed", 0, 1000), p.drawPolicy())
+	if rapid.Bool().Draw(t, "experienced") {
+		p.w.gainsExperience()
 	}
-	if w.ends {
-		for name, action := range endings(w) {
-			actions[name] = action
+	p.w.older = rapid.Bool().Draw(t, "older")
+	if with.inFlight {
+		p.w.underWay = 4
+	}
+	if with.faults {
+		p.failing = rapid.SampledFrom([]int{0, 10, 20, 30}).Draw(t, "failing")
+	}
+	for _, name := range []string{"m1", "m2", "m3"}[:max(with.missions, 1)] {
+		p.w.requests(name, p.drawWish())
+	}
+	p.w.now = noon
+	if rapid.Bool().Draw(t, "issued") {
+		p.w.settle()
+	}
+	p.Repeat(p.actions())
+	p.finale()
+}
+
+func (p *program) drawPolicy() policy {
+	drawn := policy{
+		mode: rapid.SampledFrom([]v1alpha1.AccountabilityMode{
+			v1alpha1.ModeEnforced, v1alpha1.ModeEnforced, v1alpha1.ModeEnforced, v1alpha1.ModeLogged, v1alpha1.ModeStandard,
+		}).Draw(p.T, "mode"),
+		onWarning: rapid.Bool().Draw(p.T, "onWarning"), onCritical: rapid.Bool().Draw(p.T, "onCritical"),
+	}
+	for range p.number("exceptions", 0, 2) {
+		kind := rapid.SampledFrom([]string{
+			"credential_outside_scope", "checkpoint_silence", "checkpoint_burst", "abandoned_mission", "signal_raised", "late_checkout",
+			"no_checkout", "ungranted_service", "undeclared_service", "actions_mismatch",
+		}).Draw(p.T, "accepted")
+		until := rapid.SampledFrom([]int{100, 10_000_000}).Draw(p.T, "until")
+		drawn.accepted = append(drawn.accepted, modelException{kind: kind, until: until})
+	}
+	return drawn
+}
+
+func (p *program) drawWish() wish {
+	return wish{
+		ttl: p.number("ttl", 60, 400), interval: p.number("interval", 60, 300),
+		limit:    rapid.SampledFrom([]int{60, 100, 350, 1000, 86400}).Draw(p.T, "limit"),
+		estimate: rapid.SampledFrom([]int{0, 100, 1000}).Draw(p.T, "estimate"),
+		keep:     rapid.SampledFrom([]int{-1, 0, 60, 7200}).Draw(p.T, "keep"),
+	}
+}
+
+// actions are what may happen next.
+func (p *program) actions() map[string]func(*rapid.T) {
+	actions := map[string]func(*rapid.T){
+		"wait":  func(*rapid.T) { p.pass(p.number("millis", 0, 400_000)) },
+		"pause": func(*rapid.T) { p.pass(p.number("millis", 0, 5_000)) },
+		"sleep until the operator has to wake": func(*rapid.T) {
+			if next := p.w.next(); next.After(p.w.now) {
+				p.w.now = next
+			}
+		},
+		"report": func(*rapid.T) { p.report() },
+		"report often": func(*rapid.T) {
+			for range p.number("times", 2, 30) {
+				p.report()
+				p.pass(1000 * p.number("pause", 0, 2))
+			}
+		},
+		"look":    func(*rapid.T) { p.look() },
+		"restart": func(*rapid.T) { p.regress() },
+		"settle":  func(*rapid.T) { p.w.settle() },
+	}
+	add := func(feature bool, more map[string]func()) {
+		for name, action := range more {
+			if feature {
+				actions[name] = func(*rapid.T) { action() }
+			}
 		}
 	}
-	if w.cleaning {
-		actions["delete a checkpoint that is counted"] = w.clean
+	add(p.with.checkouts, p.checkoutActions())
+	add(p.with.ends, p.endings())
+	add(p.with.reviews, p.reviewActions())
+	add(p.with.deletions, p.deletionActions())
+	add(p.with.secrets, p.secretActions())
+	add(p.with.past, map[string]func(){"accept missions": func() {
+		for range p.number("missions", 1, 30) {
+			p.w.pastMission(int64(p.number("total", 0, 100)))
+		}
+	}})
+	return actions
+}
+
+func (p *program) pass(millis int) { p.w.now = p.w.now.Add(time.Duration(millis) * time.Millisecond) }
+
+// rarely says whether something happens that would otherwise end too many programs early.
+func (p *program) rarely(one int) bool { return p.number("rare", 1, one) == one }
+
+func (p *program) name() string {
+	if p.with.missions < 2 {
+		return "m1"
 	}
-	w.Repeat(actions)
-	w.step(0)
+	return rapid.SampledFrom([]string{"m1", "m2", "m3"}[:p.with.missions]).Draw(p.T, "mission")
+}
+
+// ago is how long a report is under way.
+func (p *program) underWay() int {
+	if p.w.underWay == 0 {
+		return 0
+	}
+	return p.number("ago", 0, p.w.underWay)
+}
+
+func (p *program) services() []v1alpha1.ServiceName {
+	return rapid.SampledFrom([][]v1alpha1.ServiceName{
+		nil, nil, {"slack"}, {"slack"}, {"slack", "notion"}, {"notion"}, {"slack", "stripe"}, {"stripe"},
+	}).Draw(p.T, "services")
+}
+
+func (p *program) report() {
+	services := p.services()
+	if p.w.policy.mode == v1alpha1.ModeEnforced && !p.rarely(4) {
+		services = nil
+	}
+	agent, by := "bot", rapid.SampledFrom([]string{"bot", "pipeline"}).Draw(p.T, "by")
+	if p.rarely(10) {
+		agent = "other"
+	}
+	p.w.checkpointOf(agent, p.name(), p.underWay(), int32(p.number("actions", 0, 100)), by, services...)
+}
+
+func (p *program) checkoutActions() map[string]func() {
+	checkOut := func(agent string) {
+		var actions *int64
+		if total := p.number("total", -1, 300); total >= 0 {
+			count := int64(total)
+			actions = &count
+		}
+		p.w.checksOut(agent, p.name(), p.underWay(), actions, "bot", p.services()...)
+	}
+	return map[string]func(){
+		"check out": func() {
+			if p.rarely(2) {
+				checkOut("bot")
+			}
+		},
+		"check out twice": func() {
+			if p.rarely(6) {
+				checkOut("bot")
+				checkOut("bot")
+			}
+		},
+		"another agent checks out": func() { checkOut("other") },
+	}
+}
+
+func (p *program) endings() map[string]func() {
+	return map[string]func(){
+		"block": func() {
+			whom := rapid.SampledFrom([]string{"bot", "", "other"}).Draw(p.T, "whom")
+			if p.rarely(2) {
+				p.w.blocksAgent(whom)
+			}
+		},
+		"suspend": func() {
+			if p.rarely(4) {
+				p.w.suspends(true)
+			}
+		},
+		"resume": func() { p.w.suspends(false) },
+		"delete the agent": func() {
+			if p.rarely(6) {
+				p.w.deletesAgent()
+			}
+		},
+		"apply the agent": func() { p.w.appliesAgent() },
+		"revoke": func() {
+			if passport, there := named(p.w.passports.live(), p.name()); there && p.rarely(6) {
+				p.w.revokes(passport.Name)
+			}
+		},
+		"lift": func() { p.lift() },
+	}
+}
+
+func (p *program) lift() {
+	if blocks := p.w.blocks.live(); len(blocks) > 0 {
+		p.w.lifts(blocks[p.number("which", 0, len(blocks)-1)].Name)
+	}
+}
+
+func (p *program) reviewActions() map[string]func() {
+	return map[string]func(){
+		"review": func() {
+			for _, checkout := range p.w.checkouts.live() {
+				if p.rarely(2) {
+					p.w.reviews(checkout.Name, p.decision())
+				}
+			}
+		},
+		"lift": func() { p.lift() },
+	}
+}
+
+func (p *program) decision() v1alpha1.Decision {
+	return rapid.SampledFrom([]v1alpha1.Decision{v1alpha1.DecisionApproved, v1alpha1.DecisionBlocked}).Draw(p.T, "decision")
+}
+
+func (p *program) deletionActions() map[string]func() {
+	return map[string]func(){
+		"delete a mission": func() {
+			if passport, there := named(p.w.passports.live(), p.name()); there && p.rarely(3) {
+				p.w.deletesPassport(passport.Name)
+			}
+		},
+		"ask again": func() {
+			name := p.name()
+			if _, there := named(p.w.passports.live(), name); !there {
+				p.pass(2000)
+				p.w.requests(name, p.drawWish())
+			}
+		},
+		"delete checkpoints": func() {
+			for _, checkpoint := range p.w.checkpoints.live() {
+				if p.rarely(3) {
+					p.w.deletesCheckpoint(checkpoint.Name)
+				}
+			}
+		},
+		"delete checkouts": func() {
+			for _, checkout := range p.w.checkouts.live() {
+				if p.rarely(3) {
+					p.w.deletesCheckout(checkout.Name)
+				}
+			}
+		},
+	}
+}
+
+func (p *program) secretActions() map[string]func() {
+	name := func() string { return p.name() + "-token" }
+	return map[string]func(){
+		"edit a Secret":   func() { p.w.editsSecret(name()) },
+		"delete a Secret": func() { p.w.deletesSecret(name()) },
+		"take a Secret's name": func() {
+			if p.rarely(6) {
+				p.w.takesSecretName(name())
+			}
+		},
+	}
+}
+
+// look has the operator look at something, or at everything, through caches that may lag, and crash at
+// some write, or not.
+func (p *program) look() {
+	fresh := rapid.Bool().Draw(p.T, "fresh")
+	if !fresh {
+		p.lag()
+	}
+	crash := p.number("crash", -1, 12)
+	p.w.fate = func() fate {
+		crash--
+		switch {
+		case crash == -1:
+			return rapid.SampledFrom([]fate{diesBefore, diesAfter}).Draw(p.T, "crash")
+		case p.failing > 0 && p.number("fault", 1, 100) <= p.failing:
+			return rapid.SampledFrom([]fate{fails, unanswered}).Draw(p.T, "fault")
+		default:
+			return lands
+		}
+	}
+	if p.with.faults {
+		p.w.meanwhile = func() {
+			if p.rarely(10) {
+				p.act()
+			}
+		}
+	}
+	looks := p.w.looks()
+	if which := p.number("which", -3, len(looks)-1); which >= 0 {
+		looks = looks[which : which+1]
+	}
+	for _, look := range looks {
+		if fresh {
+			p.w.catchUp()
+		}
+		_ = look()
+	}
+	p.w.meanwhile, p.w.fate = nil, func() fate { return lands }
+}
+
+// act is something that others do.
+func (p *program) act() {
+	switch p.number("act", 0, 4) {
+	case 0:
+		p.w.checksOut("bot", p.name(), p.underWay(), nil, "bot", p.services()...)
+	case 1:
+		p.w.blocksAgent("bot")
+	case 2:
+		if passport, there := named(p.w.passports.live(), p.name()); there {
+			p.w.deletesPassport(passport.Name)
+		}
+	case 3:
+		p.lift()
+	default:
+		p.report()
+	}
+}
+
+// lag brings each cache on, by itself.
+func (p *program) lag() {
+	on := func(seen *int, past int) { *seen = p.number("seen", *seen, past-1) }
+	on(&p.w.passports.seen, len(p.w.passports.past))
+	on(&p.w.agents.seen, len(p.w.agents.past))
+	on(&p.w.blocks.seen, len(p.w.blocks.past))
+	on(&p.w.checkpoints.seen, len(p.w.checkpoints.past))
+	on(&p.w.checkouts.seen, len(p.w.checkouts.past))
+	on(&p.w.secrets.seen, len(p.w.secrets.past))
+}
+
+// regress restarts the operator, on a node whose caches begin with an older state.
+func (p *program) regress() {
+	p.w.restart()
+	back := func(seen *int) { *seen = max(0, *seen-p.number("back", 0, 5)) }
+	back(&p.w.passports.seen)
+	back(&p.w.agents.seen)
+	back(&p.w.blocks.seen)
+	back(&p.w.checkpoints.seen)
+	back(&p.w.checkouts.seen)
+}
+
+// finale plays on until every mission is decided and cleaned up.
+func (p *program) finale() {
+	for _, s := range p.w.secrets.live() {
+		if s.Owner == "" {
+			p.w.deletesSecret(s.Name)
+		}
+	}
 	for rounds := 0; ; rounds++ {
-		w.settle()
-		if w.stored().passport.Status.Phase.Finished() {
-			break
+		p.w.settle()
+		next := p.w.next()
+		if next.IsZero() {
+			reviewed := false
+			for _, checkout := range p.w.checkouts.live() {
+				reviewed = reviewed || checkout.Spec.Review == nil
+				p.w.reviews(checkout.Name, p.decision())
+			}
+			if !reviewed {
+				break
+			}
+			continue
 		}
 		if rounds > 1000 {
-			w.Fatal("immortal")
+			p.w.Fatal("immortal")
 		}
-		w.now = w.wake
-	}
-	w.step(2 * time.Hour)
-	w.settle()
-}
-
-// endings are what may end a mission from outside.
-func endings(w *world) map[string]func(*rapid.T) {
-	change := func(rare int, change func(*objects)) func(*rapid.T) {
-		return func(*rapid.T) {
-			if rapid.IntRange(1, rare).Draw(w.T, "rare") == rare {
-				w.commit(change)
-			}
+		if p.w.now.Before(next) {
+			p.w.now = next
 		}
 	}
-	passport := func(set func(*v1alpha1.Passport)) func(*objects) {
-		return func(o *objects) {
-			set(o.passport)
-			o.passport.ResourceVersion = w.nextVersion()
-		}
-	}
-	return map[string]func(*rapid.T){
-		"block": func(*rapid.T) {
-			whom := rapid.SampledFrom([]string{"bot", "", "other"}).Draw(w.T, "whom")
-			if rapid.IntRange(1, 2).Draw(w.T, "rare") == 1 {
-				w.sequence++
-				w.block(block(0, "stop-"+time.Duration(w.sequence).String(), whom))
-			}
-		},
-		"lift": func(*rapid.T) {
-			w.commit(func(o *objects) {
-				if n := len(o.blocks); n > 0 {
-					o.blocks[rapid.IntRange(0, n-1).Draw(w.T, "which")].Spec.Lifted = &v1alpha1.BlockLift{Reason: "fine"}
-				}
-			})
-		},
-		"suspend": change(4, func(o *objects) {
-			if o.agent != nil {
-				o.agent.Spec.Suspend = true
-			}
-		}),
-		"resume": change(1, func(o *objects) {
-			if o.agent != nil {
-				o.agent.Spec.Suspend = false
-			}
-		}),
-		"delete the agent": change(6, func(o *objects) { o.agent = nil }),
-		"apply the agent again": change(1, func(o *objects) {
-			if o.agent == nil {
-				o.agent = agent(func(a *v1alpha1.AgentPassport) { a.UID = "another-agent" })
-			}
-		}),
-		"revoke": change(6, passport(func(p *v1alpha1.Passport) { p.Spec.Revocation = &v1alpha1.Revocation{Reason: "stop"} })),
-		"delete": change(6, passport(func(p *v1alpha1.Passport) {
-			if p.DeletionTimestamp == nil {
-				p.DeletionTimestamp = &metav1.Time{Time: w.now.Truncate(time.Second)}
-			}
-		})),
-	}
-}
-
-// clean deletes a checkpoint that is marked or folded.
-func (w *world) clean(*rapid.T) {
-	folded := map[string]bool{}
-	for _, uid := range w.stored().passport.Status.Folded {
-		folded[string(uid)] = true
-	}
-	for _, checkpoint := range w.stored().checkpoints {
-		if (Marked(&checkpoint) || folded[string(checkpoint.UID)]) && rapid.Bool().Draw(w.T, "delete") {
-			w.remove(checkpoint.UID)
-		}
+	if left := len(p.w.passports.live()) + len(p.w.checkouts.live()) + len(p.w.checkpoints.live()) + len(p.w.secrets.live()); left > 0 {
+		p.w.Fatalf("%d objects are left: %v", left, p.w)
 	}
 }
