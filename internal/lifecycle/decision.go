@@ -62,10 +62,11 @@ func escalate(checkout *v1alpha1.Checkout, now time.Time) *Consequence {
 	return consequence
 }
 
-// worst is the message of the first flag that was worth a block; signals block by themselves.
+// worst is the message of the first flag that was worth a block: signals block by themselves, and the
+// failure of a detector is not the agent's.
 func worst(flags []v1alpha1.Flag) string {
 	for _, flag := range flags {
-		if flag.Type != review.SignalRaised {
+		if flag.Type != review.SignalRaised && flag.Type != review.DetectorError {
 			return flag.Message
 		}
 	}

@@ -405,7 +405,7 @@ func (p *program) lag() {
 // regress restarts the operator, on a node whose caches begin with an older state.
 func (p *program) regress() {
 	p.w.restart()
-	back := func(seen *int) { *seen = max(0, *seen-p.number("back", 0, 5)) }
+	back := func(seen *int) { *seen = max(0, *seen-p.number("back", 0, 10)) }
 	back(&p.w.passports.seen)
 	back(&p.w.agents.seen)
 	back(&p.w.blocks.seen)
