@@ -145,6 +145,9 @@ func (w *world) notePassport(before, after *v1alpha1.Passport, asked Situation) 
 	}
 	if old.Phase == v1alpha1.PhaseActive && status.Phase.Finished() {
 		b.endedBare = bare
+		for _, mark := range w.answer.Marks {
+			w.noteTooMany(b, mark)
+		}
 		w.noteEnd(b, old, status, asked)
 	}
 	if old.Checkout == nil && status.Checkout != nil {
@@ -213,18 +216,26 @@ func (w *world) noteMark(passport *v1alpha1.Passport, mark Mark) {
 			w.Fatalf("%s: good until %v, want %v", uid, mark.Expiry, after(expiry))
 		}
 	}
-	if mark.Reason == v1alpha1.ReasonTooMany && (this.seen <= b.cut || b.cut == forever) {
-		ahead := 0
-		for _, other := range w.reported {
-			if other != this && other.passport == this.passport && !other.void && other.at <= this.at && other.at > this.at-b.interval {
-				ahead++
-			}
-		}
-		if ahead < 20 && this.at >= b.issue {
-			w.Fatalf("%s is one of too many behind %d", uid, ahead)
-		}
-		this.void = true
+	w.noteTooMany(b, mark)
+}
+
+// noteTooMany notes a checkpoint that is one of too many, and never counts any more.
+func (w *world) noteTooMany(b *book, mark Mark) {
+	w.Helper()
+	this := w.report(mark.Checkpoint.UID)
+	if mark.Reason != v1alpha1.ReasonTooMany || (this.seen > b.cut && b.cut != forever) {
+		return
 	}
+	ahead := 0
+	for _, other := range w.reported {
+		if other != this && other.passport == this.passport && !other.void && other.at <= this.at && other.at > this.at-b.interval {
+			ahead++
+		}
+	}
+	if ahead < 20 && this.at >= b.issue {
+		w.Fatalf("%s is one of too many behind %d", this.uid, ahead)
+	}
+	this.void = true
 }
 
 // noteCheckout notes the operator's own checkout. It is made where nobody else's was, and not too early.

@@ -32,8 +32,9 @@ type operator struct {
 	following bool
 	wakes     map[string]time.Time
 
-	// asked is the situation that the rules were last asked about.
-	asked Situation
+	// asked is the situation that the rules were last asked about, and answer what they said.
+	asked  Situation
+	answer Outcome
 }
 
 // trust is what is known of a passport's Secret: the version at which it was right, and until when the
@@ -283,7 +284,7 @@ func (w *world) release(passport *v1alpha1.Passport) error {
 func (w *world) ask(s Situation) Outcome {
 	before := s.Passport.DeepCopy()
 	outcome := Advance(s)
-	w.asked = s
+	w.asked, w.answer = s, outcome
 	if !equality.Semantic.DeepEqual(before, s.Passport) {
 		w.Fatal("the Passport that was read changed")
 	}

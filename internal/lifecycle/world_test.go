@@ -70,9 +70,9 @@ var (
 // secret is a Secret with the token of a passport.
 type secret struct {
 	metav1.ObjectMeta
-	// owner is the UID of the Passport that it belongs to; empty where it is somebody else's.
+	// Owner is the UID of the Passport that it belongs to; empty where it is somebody else's.
 	Owner types.UID
-	// token in it; nil where somebody wrote something else.
+	// Token in it; nil where somebody wrote something else.
 	Token *signed
 }
 
