@@ -7,7 +7,8 @@ import (
 	"agentpassport.dev/operator/api/v1alpha1"
 )
 
-// Programs that went wrong once, each written out.
+// Programs that went wrong once, each written out. The seed finds the fault again where the mending is
+// taken back, as long as the drawn program stays as it is.
 
 // dieAt has the operator look at a passport with fresh caches, and die at a write, made or not.
 func (w *world) dieAt(passport string, write int, how fate) {
@@ -25,6 +26,8 @@ func (w *world) dieAt(passport string, write int, how fate) {
 	}
 }
 
+// The write was full, and the end that the signal brought was forgotten by the next one.
+// Seed 2959823118331468518 of TestLifecycleOfAMissionThatIsLeftAlone.
 func TestASignalThatRevokesAmongTooManyCheckpointsEndsTheMission(t *testing.T) {
 	w := newWorld(t, 0, policy{mode: v1alpha1.ModeEnforced})
 	w.requests("m1", wish{ttl: 60, interval: 60, limit: 1000, keep: -1})
@@ -38,6 +41,9 @@ func TestASignalThatRevokesAmongTooManyCheckpointsEndsTheMission(t *testing.T) {
 	w.stands("m1", v1alpha1.PhaseRevoked, v1alpha1.ReasonSignalRaised)
 }
 
+// The checkpoint after the silence was counted, so that the silence was not found again; its block was in
+// force, and the mission went on.
+// Seed 10398055076628147918 of TestLifecycleOfAMissionThatIsLeftAlone.
 func TestABlockForSilenceThatACrashLeftEndsTheMission(t *testing.T) {
 	w := newWorld(t, 0, policy{mode: v1alpha1.ModeLogged, onWarning: true})
 	w.now = noon
@@ -51,6 +57,9 @@ func TestABlockForSilenceThatACrashLeftEndsTheMission(t *testing.T) {
 	w.stands("m1", v1alpha1.PhaseRevoked, v1alpha1.ReasonAgentBlocked)
 }
 
+// The operator began with an old cache, and checked out for a mission that was gone; that ended the next
+// mission of its name.
+// Seed 14677221047524441828 of TestLifecycleWhereEverythingHappens.
 func TestTheOperatorsCheckoutOfAMissionThatIsGoneEndsNoOther(t *testing.T) {
 	w := newWorld(t, 0, policy{mode: v1alpha1.ModeEnforced})
 	w.now = noon

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"agentpassport.dev/operator/api/v1alpha1"
@@ -37,11 +36,10 @@ type operator struct {
 	answer Outcome
 }
 
-// trust is what is known of a passport's Secret: the version at which it was right, and until when the
-// token in it is good.
+// trust is what is known of a passport's Secret: the version at which it was right, and the token in it.
 type trust struct {
 	version int
-	until   metav1.Time
+	token   *signed
 }
 
 // fate is what becomes of a write.
@@ -649,11 +647,11 @@ func (w *world) trusts(passport *v1alpha1.Passport) bool {
 		seen = versionOf(shown)
 	}
 	good := w.good[passport.UID]
-	return good.version > 0 && good.until.Equal(passport.Status.ExpirationTime) && (!w.following || seen <= good.version)
+	return equality.Semantic.DeepEqual(good.token, secretOf(passport, passport.Status).Token) && (!w.following || seen <= good.version)
 }
 
 func (w *world) trustIn(passport *v1alpha1.Passport, right *secret) {
-	w.good[passport.UID] = trust{version: versionOf(right), until: right.Token.Expiry}
+	w.good[passport.UID] = trust{version: versionOf(right), token: right.Token}
 }
 
 // takeCheckout is CheckoutReconciler.Reconcile.
