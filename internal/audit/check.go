@@ -43,7 +43,7 @@ func known(action Action) bool {
 	switch action {
 	case PassportIssue, PassportCheckpoint, PassportCheckout, PassportReviewDecide, PassportRevoke,
 		PassportRevokeCascade, PassportExpire, PassportReject, AgentBlock, AgentUnblock, SignalRaise,
-		CredentialProxy, DocumentVerify, ConfigChange, KeyRotate:
+		CredentialProxy, DocumentVerify, ConfigChange, KeyRotate, EpochBegin:
 		return true
 	}
 	return false

@@ -33,6 +33,9 @@ type Record struct {
 	ErrorCode string `json:"error_code,omitempty"`
 	// Facts are what else the step is about.
 	Facts *Facts `json:"facts,omitempty"`
+	// Replayed says that the step was taken before its tree was begun, and was written anew from what the
+	// cluster still held of it.
+	Replayed bool `json:"replayed,omitempty"`
 	// TraceID and SpanID are the W3C trace of the request, where one was given.
 	TraceID string `json:"trace_id,omitempty"`
 	SpanID  string `json:"span_id,omitempty"`
@@ -79,6 +82,11 @@ type Facts struct {
 	Checkpoints int64 `json:"checkpoints,omitempty"`
 	// Summary is the intent, or what an agent reports of its work, in its own words.
 	Summary string `json:"summary,omitempty"`
+	// Terms are the canonical JSON of what a passport was issued with, from which its token's claims
+	// follow; in a passport.issue alone.
+	Terms string `json:"terms,omitempty"`
+	// Reported is how the agent says that its mission went.
+	Reported string `json:"reported,omitempty"`
 	// Verdict, Flags, Decision and Notes are a checkout's review.
 	Verdict  string `json:"verdict,omitempty"`
 	Flags    []Flag `json:"flags,omitempty"`
@@ -86,9 +94,11 @@ type Facts struct {
 	Notes    string `json:"notes,omitempty"`
 	// Reason is why someone blocked, revoked or changed something.
 	Reason string `json:"reason,omitempty"`
-	// Digest is the SHA-256 of what was changed or verified, KeyID the key that was.
+	// Digest is the SHA-256 of what was changed or verified, KeyID the key that was. In an epoch.begin,
+	// Digest is the root of the last head of the tree that was lost, and Size how many records it had.
 	Digest string `json:"digest,omitempty"`
 	KeyID  string `json:"key_id,omitempty"`
+	Size   int64  `json:"size,omitempty"`
 }
 
 // Flag is one finding of a detector.
@@ -132,6 +142,8 @@ const (
 	ConfigChange Action = "config.change"
 	// KeyRotate is a signing key that was replaced.
 	KeyRotate Action = "key.rotate"
+	// EpochBegin is the first record of a tree that takes the place of one that was lost.
+	EpochBegin Action = "epoch.begin"
 )
 
 // Layer is the part of the system that took a step.

@@ -149,7 +149,7 @@ func TestKilledAtAnyPoint(t *testing.T) {
 
 	to := open(t, path, signer, key)
 	size := to.Head().Size
-	var entries []tlog.Entry
+	var entries []audit.Entry
 	for len(all) > 0 {
 		part := all[:min(len(all), 500)]
 		all = all[len(part):]

@@ -22,12 +22,6 @@ const maxBatch = 512
 // the error says what failed, and opening the log anew finds out what is in it.
 var ErrClosed = errors.New("the audit log is closed")
 
-// Entry is a record in the log, and its place there.
-type Entry struct {
-	Index  uint64
-	Record audit.Record
-}
-
 // Log is a log that is open for writing. Its methods may be called by any goroutine.
 type Log struct {
 	storage Storage
@@ -47,7 +41,7 @@ type Log struct {
 
 type request struct {
 	records []audit.Record
-	entries []Entry
+	entries []audit.Entry
 	err     error
 	done    chan struct{}
 }
@@ -173,7 +167,7 @@ func (l *Log) Head() Head {
 //
 // Either all are acceptable or none is written. Where the context ends first, nothing is known of
 // them; the same call again finds out.
-func (l *Log) Append(ctx context.Context, records ...audit.Record) ([]Entry, error) {
+func (l *Log) Append(ctx context.Context, records ...audit.Record) ([]audit.Entry, error) {
 	if len(records) > maxBatch {
 		return nil, fmt.Errorf("%d records at once, at most %d", len(records), maxBatch)
 	}
@@ -275,7 +269,7 @@ func (l *Log) batch(ctx context.Context, batch []*request) error {
 	var entries [][]byte
 	fresh := map[uint64]audit.Record{}
 	for _, asked := range batch {
-		asked.entries = make([]Entry, len(asked.records))
+		asked.entries = make([]audit.Entry, len(asked.records))
 		for i := range asked.records {
 			place, found := l.scan.trail.Find(asked.records[i].ID)
 			if !found {
@@ -287,7 +281,7 @@ func (l *Log) batch(ctx context.Context, batch []*request) error {
 				fresh[place] = record
 				entries = append(entries, raw)
 			}
-			asked.entries[i] = Entry{Index: place, Record: fresh[place]}
+			asked.entries[i] = audit.Entry{Index: place, Record: fresh[place]}
 		}
 	}
 	if len(entries) > 0 {

@@ -106,7 +106,7 @@ func mission(passport string, n int) []audit.Record {
 	return records
 }
 
-func add(t testing.TB, to *tlog.Log, records ...audit.Record) []tlog.Entry {
+func add(t testing.TB, to *tlog.Log, records ...audit.Record) []audit.Entry {
 	t.Helper()
 	entries, err := to.Append(context.Background(), records...)
 	if err != nil {
@@ -116,13 +116,13 @@ func add(t testing.TB, to *tlog.Log, records ...audit.Record) []tlog.Entry {
 }
 
 // fill appends missions of five steps each.
-func fill(t testing.TB, to *tlog.Log, missions int) []tlog.Entry {
+func fill(t testing.TB, to *tlog.Log, missions int) []audit.Entry {
 	t.Helper()
 	var records []audit.Record
 	for i := range missions {
 		records = append(records, mission(fmt.Sprint("m", i), 5)...)
 	}
-	var entries []tlog.Entry
+	var entries []audit.Entry
 	for part := range slices.Chunk(records, 120) {
 		entries = append(entries, add(t, to, part...)...)
 	}
@@ -139,7 +139,7 @@ func checkpoint(t *testing.T, path string) []byte {
 }
 
 // mustProve holds each entry against the checkpoint, with Tessera's own client and no code of ours.
-func mustProve(t *testing.T, path string, key note.Verifier, entries []tlog.Entry) {
+func mustProve(t *testing.T, path string, key note.Verifier, entries []audit.Entry) {
 	t.Helper()
 	ctx := context.Background()
 	head, _, _, err := log.ParseCheckpoint(checkpoint(t, path), origin, key)
