@@ -1,7 +1,6 @@
 package lifecycle
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -47,7 +46,7 @@ func FeedBaseline(
 	// Written along with what feeds: a list of marked ones alone is worth no write.
 	baseline.Fed = slices.DeleteFunc(baseline.Fed, func(uid types.UID) bool { return !unmarked[uid] && (seen[uid] || all) })
 	slices.SortFunc(waiting, func(a, b *v1alpha1.Checkout) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
+		return older(a, b)
 	})
 	for _, checkout := range waiting[:min(len(waiting), max(0, maxFed-len(baseline.Fed)))] {
 		mission := checkout.Status.Mission

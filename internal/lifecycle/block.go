@@ -1,11 +1,8 @@
 package lifecycle
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -23,10 +20,7 @@ func Blocking(blocks []v1alpha1.AgentBlock, agent string) []v1alpha1.AgentBlock 
 		}
 	}
 	slices.SortFunc(active, func(a, b v1alpha1.AgentBlock) int {
-		if byTime := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); byTime != 0 {
-			return byTime
-		}
-		return strings.Compare(string(a.UID), string(b.UID))
+		return older(&a, &b)
 	})
 	return active
 }
@@ -52,6 +46,5 @@ func newBlock(namespace, agent, finding string, cause v1alpha1.BlockCause, reaso
 
 // blockName is the name of the block of an agent that a finding on an object makes.
 func blockName(agent string, cause types.UID, finding string) string {
-	sum := sha256.Sum256([]byte(string(cause) + "/" + finding))
-	return fmt.Sprintf("%s-%s", agent, hex.EncodeToString(sum[:5]))
+	return agent + "-" + derived(cause, finding)
 }

@@ -1,9 +1,6 @@
 package lifecycle
 
 import (
-	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -87,12 +84,12 @@ func Refused(passport *v1alpha1.Passport, checkout *v1alpha1.Checkout, refusal R
 	if passport != nil {
 		status.PassportUID = passport.UID
 	}
-	for condition, value := range map[v1alpha1.ConditionType]metav1.ConditionStatus{
-		v1alpha1.ConditionReady: metav1.ConditionFalse, v1alpha1.ConditionAccepted: metav1.ConditionFalse,
-		v1alpha1.ConditionStalled: metav1.ConditionTrue,
-	} {
+	set := func(condition v1alpha1.ConditionType, value metav1.ConditionStatus) {
 		SetCondition(&status.Conditions, checkout.Generation, condition, value, refusal.Reason, refusal.Message, now)
 	}
+	set(v1alpha1.ConditionReady, metav1.ConditionFalse)
+	set(v1alpha1.ConditionAccepted, metav1.ConditionFalse)
+	set(v1alpha1.ConditionStalled, metav1.ConditionTrue)
 	return status
 }
 
@@ -109,7 +106,7 @@ func (s Situation) firstCheckout() *v1alpha1.Checkout {
 		if WasRefused(checkout) || foreignCheckout(s.Passport, checkout) != nil {
 			continue
 		}
-		if first == nil || cmp.Or(checkout.CreationTimestamp.Compare(first.CreationTimestamp.Time), cmp.Compare(checkout.UID, first.UID)) < 0 {
+		if first == nil || older(checkout, first) < 0 {
 			first = checkout
 		}
 	}
@@ -179,8 +176,7 @@ func checkoutDue(s Situation) time.Time {
 // operatorCheckoutName derives from the Passport's UID, so that a repeat makes no second Checkout, and
 // one that an operator with an old cache made ends no later Passport of the same name.
 func operatorCheckoutName(passport *v1alpha1.Passport) string {
-	sum := sha256.Sum256([]byte(string(passport.UID) + "/checkout"))
-	return v1alpha1.OperatorCheckoutPrefix + passport.Name + "-" + hex.EncodeToString(sum[:5])
+	return v1alpha1.OperatorCheckoutPrefix + passport.Name + "-" + derived(passport.UID, "checkout")
 }
 
 // operatorCheckout is the operator's own Checkout of a mission.

@@ -1,7 +1,6 @@
 package lifecycle
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -60,7 +59,7 @@ func Accepted(checkpoint *v1alpha1.Checkpoint) bool {
 // inOrder sorts checkpoints by the time the API server stamped on them, then by UID.
 func inOrder(checkpoints []*v1alpha1.Checkpoint) {
 	slices.SortFunc(checkpoints, func(a, b *v1alpha1.Checkpoint) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
+		return older(a, b)
 	})
 }
 

@@ -62,11 +62,10 @@ func escalate(checkout *v1alpha1.Checkout, now time.Time) *Consequence {
 	return consequence
 }
 
-// worst is the message of the first flag that was worth a block: signals block by themselves, and the
-// failure of a detector is not the agent's.
+// worst is the message of the first flag that may block an agent.
 func worst(flags []v1alpha1.Flag) string {
 	for _, flag := range flags {
-		if flag.Type != review.SignalRaised && flag.Type != review.DetectorError {
+		if review.MayBlock(flag) {
 			return flag.Message
 		}
 	}

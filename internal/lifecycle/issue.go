@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"agentpassport.dev/operator/api/v1alpha1"
@@ -92,10 +93,8 @@ func Decide(
 
 // lastWait repeats what a passport waited for.
 func lastWait(passport *v1alpha1.Passport) string {
-	for _, condition := range passport.Status.Conditions {
-		if condition.Type == string(v1alpha1.ConditionReady) && condition.Message != "" {
-			return "; it waited for: " + condition.Message
-		}
+	if ready := meta.FindStatusCondition(passport.Status.Conditions, string(v1alpha1.ConditionReady)); ready != nil && ready.Message != "" {
+		return "; it waited for: " + ready.Message
 	}
 	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"agentpassport.dev/operator/api/v1alpha1"
@@ -99,15 +100,12 @@ func missionOf(passport *v1alpha1.Passport, checkout *v1alpha1.Checkout) review.
 // record writes down what a mission is judged by.
 func record(passport *v1alpha1.Passport, checkout *v1alpha1.Checkout, mission review.Mission) *v1alpha1.MissionRecord {
 	status := passport.Status.DeepCopy()
-	end := readyCondition(status.Conditions)
 	made := &v1alpha1.MissionRecord{
 		AgentUID:                  status.Issued.AgentUID,
 		Mode:                      status.Issued.Mode,
 		Intent:                    passport.Spec.Intent.DeepCopy(),
 		GrantedServices:           mission.Granted,
 		Phase:                     status.Phase,
-		Reason:                    end.Reason,
-		Message:                   end.Message,
 		IssueTime:                 status.IssueTime,
 		EndTime:                   status.EndTime,
 		DurationSeconds:           int64(mission.Duration() / time.Second),
@@ -121,6 +119,9 @@ func record(passport *v1alpha1.Passport, checkout *v1alpha1.Checkout, mission re
 		RequestedBy:               passport.Spec.RequestedBy.DeepCopy(),
 		Submitters:                addSubmitter(status.Submitters, reporter(checkout)),
 		TTLSecondsAfterFinished:   passport.Spec.TTLSecondsAfterFinished,
+	}
+	if end := meta.FindStatusCondition(status.Conditions, string(v1alpha1.ConditionReady)); end != nil {
+		made.Reason, made.Message = end.Reason, end.Message
 	}
 	if baseline := mission.Baseline; baseline != nil {
 		made.Baseline = &v1alpha1.BaselineSnapshot{
@@ -136,15 +137,6 @@ func reporter(checkout *v1alpha1.Checkout) *v1alpha1.Actor {
 		return nil
 	}
 	return checkout.Spec.SubmittedBy
-}
-
-func readyCondition(conditions []metav1.Condition) metav1.Condition {
-	for _, condition := range conditions {
-		if condition.Type == string(v1alpha1.ConditionReady) {
-			return condition
-		}
-	}
-	return metav1.Condition{}
 }
 
 func second(t time.Time) *metav1.Time { return &metav1.Time{Time: t.Truncate(time.Second)} }

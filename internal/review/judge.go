@@ -134,9 +134,14 @@ func Summary(all []v1alpha1.Flag) string {
 	return strings.Join(named, ", ")
 }
 
-// Escalates says whether one of the flags blocks the agent at once. A signal did so, or not, when it
-// was raised; what it blocked for is not blocked for again by a flag that is no worse. The failure of
-// a detector is not the agent's.
+// MayBlock says whether a flag is of a kind that blocks an agent: a signal did so, or not, when it was
+// raised, and the failure of a detector is not the agent's.
+func MayBlock(flag v1alpha1.Flag) bool {
+	return flag.Type != SignalRaised && flag.Type != DetectorError
+}
+
+// Escalates says whether one of the flags blocks the agent at once. What a signal has blocked for is not
+// blocked for again by a flag that is no worse.
 func Escalates(all []v1alpha1.Flag, accountability v1alpha1.Accountability) bool {
 	var blocked v1alpha1.Severity
 	for _, flag := range all {
@@ -145,6 +150,6 @@ func Escalates(all []v1alpha1.Flag, accountability v1alpha1.Accountability) bool
 		}
 	}
 	return slices.ContainsFunc(all, func(flag v1alpha1.Flag) bool {
-		return flag.Type != SignalRaised && flag.Type != DetectorError && rank(flag.Severity) > rank(blocked) && Blocks(flag.Severity, accountability)
+		return MayBlock(flag) && rank(flag.Severity) > rank(blocked) && Blocks(flag.Severity, accountability)
 	})
 }
