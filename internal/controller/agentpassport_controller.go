@@ -77,7 +77,7 @@ func (r *AgentPassportReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	if status.LivePassports == nil || *status.LivePassports != live {
 		status.LivePassports, changed = &live, true
 	}
-	baseline, fed, err := r.feed(ctx, &agent)
+	baseline, fed, more, err := r.feed(ctx, &agent)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("agentpassport %s/%s: %w", agent.Namespace, agent.Name, err)
 	}
@@ -89,30 +89,39 @@ func (r *AgentPassportReconciler) Reconcile(ctx context.Context, request ctrl.Re
 			return ctrl.Result{}, err
 		}
 	}
-	return ctrl.Result{}, r.markFed(ctx, fed)
+	if err := r.markFed(ctx, fed); err != nil || !more {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: sumInterval}, nil
 }
 
 // feed adds the missions that are accepted to the agent's baseline, and gives it with the Checkouts
-// to mark once it is stored.
+// to mark once it is stored. It says whether more wait than one write takes.
 func (r *AgentPassportReconciler) feed(
 	ctx context.Context, agent *v1alpha1.AgentPassport,
-) (*v1alpha1.Baseline, []*v1alpha1.Checkout, error) {
+) (baseline *v1alpha1.Baseline, fed []*v1alpha1.Checkout, more bool, err error) {
 	checkouts, err := r.checkouts(ctx, r.Client, agent)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
-	all := false
-	if waits := func(c v1alpha1.Checkout) bool { return lifecycle.Feeds(&c, agent) }; slices.ContainsFunc(checkouts, waits) {
-		if all = lifecycle.LacksFed(agent, checkouts); all {
-			checkouts, err = r.checkouts(ctx, r.Live, agent)
-		} else {
-			checkouts, err = refreshed(ctx, r.Live, checkouts, waits)
-		}
-		if err != nil {
-			return nil, nil, err
-		}
+	waits := func(c *v1alpha1.Checkout) bool { return lifecycle.Feeds(c, agent) }
+	if !slices.ContainsFunc(checkouts, func(c v1alpha1.Checkout) bool { return waits(&c) }) {
+		return agent.Status.Baseline, nil, false, nil
 	}
-	return lifecycle.FeedBaseline(agent, checkouts, all, r.Clock.Now())
+	all := lifecycle.LacksFed(agent, checkouts)
+	if all {
+		checkouts, err = r.checkouts(ctx, r.Live, agent)
+	} else {
+		checkouts, err = refreshed(ctx, r.Live, checkouts, waits)
+	}
+	if err != nil {
+		return nil, nil, false, err
+	}
+	baseline, fed, err = lifecycle.FeedBaseline(agent, checkouts, all, r.Clock.Now())
+	more = slices.ContainsFunc(checkouts, func(c v1alpha1.Checkout) bool {
+		return waits(&c) && !slices.ContainsFunc(fed, func(f *v1alpha1.Checkout) bool { return f.UID == c.UID })
+	})
+	return baseline, fed, more, err
 }
 
 // markFed notes on checkouts that they are in their agent's baseline.
@@ -126,35 +135,13 @@ func (r *AgentPassportReconciler) markFed(ctx context.Context, fed []*v1alpha1.C
 	return nil
 }
 
+// checkouts gives all of an agent's. Those of a cache are not copied: what is written to is read live.
 func (r *AgentPassportReconciler) checkouts(
 	ctx context.Context, reader client.Reader, agent *v1alpha1.AgentPassport,
 ) ([]v1alpha1.Checkout, error) {
 	var list v1alpha1.CheckoutList
-	err := reader.List(ctx, &list, client.InNamespace(agent.Namespace), client.MatchingFields{agentField: agent.Name})
+	err := reader.List(ctx, &list, client.InNamespace(agent.Namespace), client.MatchingFields{agentField: agent.Name}, client.UnsafeDisableDeepCopy)
 	return list.Items, err
-}
-
-// refreshed gives the checkouts with those that wait read live: a cache may show one as it was before
-// it was marked.
-func refreshed(
-	ctx context.Context, live client.Reader, cached []v1alpha1.Checkout, waits func(v1alpha1.Checkout) bool,
-) ([]v1alpha1.Checkout, error) {
-	read := make([]v1alpha1.Checkout, 0, len(cached))
-	for i := range cached {
-		if !waits(cached[i]) {
-			read = append(read, cached[i])
-			continue
-		}
-		var newest v1alpha1.Checkout
-		err := live.Get(ctx, client.ObjectKeyFromObject(&cached[i]), &newest)
-		if client.IgnoreNotFound(err) != nil {
-			return nil, err
-		}
-		if err == nil && newest.UID == cached[i].UID {
-			read = append(read, newest)
-		}
-	}
-	return read, nil
 }
 
 func (r *AgentPassportReconciler) store(ctx context.Context, agent *v1alpha1.AgentPassport, status v1alpha1.AgentPassportStatus) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -34,6 +33,7 @@ type CheckoutReconciler struct {
 	Username string
 
 	written ownWrites
+	held    holds
 }
 
 // Reconcile takes one checkout as far as it goes now: refuse, judge, pursue, clean up. It is safe to
@@ -48,9 +48,9 @@ func (r *CheckoutReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	}
 	ctx = log.IntoContext(ctx, log.FromContext(ctx).WithValues("checkoutUID", checkout.UID))
 	if checkout.DeletionTimestamp == nil && !controllerutil.ContainsFinalizer(&checkout, v1alpha1.CheckoutFinalizer) {
-		return ctrl.Result{}, r.changeFinalizers(ctx, &checkout, controllerutil.AddFinalizer)
+		return ctrl.Result{}, changeFinalizers(ctx, r.Client, &r.written, &checkout, v1alpha1.CheckoutFinalizer, controllerutil.AddFinalizer)
 	}
-	passport, err := r.passport(ctx, &checkout)
+	passport, err := passportOfReport(ctx, r.Client, r.Live, checkout.Namespace, checkout.Spec.PassportRef, checkout.Status.PassportUID)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -78,26 +78,9 @@ func (r *CheckoutReconciler) consequence(checkout *v1alpha1.Checkout) *lifecycle
 	return lifecycle.Pursue(checkout, r.Username, r.Clock.Now())
 }
 
-// passport gives the Passport that a checkout is for: by the cache first, then for certain; nil where
-// there is none.
-func (r *CheckoutReconciler) passport(ctx context.Context, checkout *v1alpha1.Checkout) (*v1alpha1.Passport, error) {
-	for _, reader := range []client.Reader{r.Client, r.Live} {
-		var passport v1alpha1.Passport
-		err := reader.Get(ctx, client.ObjectKey{Namespace: checkout.Namespace, Name: checkout.Spec.PassportRef.Name}, &passport)
-		if client.IgnoreNotFound(err) != nil {
-			return nil, err
-		}
-		if err == nil && (checkout.Status.PassportUID == "" || checkout.Status.PassportUID == passport.UID) {
-			return &passport, nil
-		}
-	}
-	return nil, nil
-}
-
 // judge gives a checkout its verdict, once its mission is over and this is its own, or says why it
 // does not count. It says whether either was done.
 func (r *CheckoutReconciler) judge(ctx context.Context, checkout *v1alpha1.Checkout, passport *v1alpha1.Passport) (bool, error) {
-	now := r.Clock.Now()
 	if lifecycle.Refuse(passport, checkout) != nil {
 		return r.refuse(ctx, checkout)
 	}
@@ -109,18 +92,14 @@ func (r *CheckoutReconciler) judge(ctx context.Context, checkout *v1alpha1.Check
 	if err != nil {
 		return false, err
 	}
-	status := lifecycle.Judge(passport, checkout, agent, r.Thresholds, now)
+	status := lifecycle.Judge(passport, checkout, agent, r.Thresholds, r.Clock.Now())
 	return true, r.store(ctx, checkout, status)
 }
 
 // refuse says why a checkout does not count, for good: by the API server's own word, since the cache may
 // still show an earlier Passport of the name.
 func (r *CheckoutReconciler) refuse(ctx context.Context, checkout *v1alpha1.Checkout) (bool, error) {
-	passport := &v1alpha1.Passport{}
-	err := r.Live.Get(ctx, client.ObjectKey{Namespace: checkout.Namespace, Name: checkout.Spec.PassportRef.Name}, passport)
-	if apierrors.IsNotFound(err) {
-		passport, err = nil, nil
-	}
+	passport, err := find[v1alpha1.Passport](ctx, r.Live, checkout.Namespace, checkout.Spec.PassportRef.Name)
 	if err != nil {
 		return false, err
 	}
@@ -137,7 +116,8 @@ func (r *CheckoutReconciler) waitForMission(ctx context.Context, checkout *v1alp
 	if checkout.DeletionTimestamp == nil {
 		return ctrl.Result{}, err
 	}
-	hold := checkout.DeletionTimestamp.Add(maxHold).Sub(r.Clock.Now())
+	now := r.Clock.Now()
+	hold := r.held.until(checkout, now).Sub(now)
 	if hold <= 0 || terminating(ctx, r.Live, checkout.Namespace) {
 		return ctrl.Result{}, r.release(ctx, checkout)
 	}
@@ -147,22 +127,16 @@ func (r *CheckoutReconciler) waitForMission(ctx context.Context, checkout *v1alp
 // pursue does what follows from a verdict or a review: block, lift, status. It says whether the
 // checkout read was the newest; else the newest comes by the watch.
 func (r *CheckoutReconciler) pursue(ctx context.Context, checkout *v1alpha1.Checkout, c *lifecycle.Consequence) (bool, error) {
-	var live v1alpha1.Checkout
-	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(checkout), &live); err != nil {
-		return false, client.IgnoreNotFound(err)
-	}
-	if live.UID != checkout.UID || live.ResourceVersion != checkout.ResourceVersion {
-		staleSkips.Inc()
-		return false, nil
+	if newest, err := isNewest(ctx, r.Live, checkout); err != nil || !newest {
+		return false, err
 	}
 	if c.Block != nil {
-		err := r.Create(ctx, c.Block)
-		if client.IgnoreAlreadyExists(err) != nil && !terminating(ctx, r.Live, checkout.Namespace) {
+		if err := makeBlock(ctx, r.Client, r.Live, c.Block); err != nil {
 			return false, err
 		}
 	}
 	for _, name := range c.Lift {
-		if err := r.lift(ctx, client.ObjectKey{Namespace: checkout.Namespace, Name: name}, c.Lifting); err != nil {
+		if err := r.lift(ctx, checkout.Namespace, name, c.Lifting); err != nil {
 			return false, err
 		}
 	}
@@ -170,18 +144,15 @@ func (r *CheckoutReconciler) pursue(ctx context.Context, checkout *v1alpha1.Chec
 }
 
 // lift lifts a block that is in force.
-func (r *CheckoutReconciler) lift(ctx context.Context, key client.ObjectKey, lifting v1alpha1.BlockLift) error {
-	var block v1alpha1.AgentBlock
-	if err := r.Live.Get(ctx, key, &block); err != nil {
-		return client.IgnoreNotFound(err)
-	}
-	if block.Spec.Lifted != nil || block.Spec.Cause == nil {
-		return nil
+func (r *CheckoutReconciler) lift(ctx context.Context, namespace, name string, lifting v1alpha1.BlockLift) error {
+	block, err := find[v1alpha1.AgentBlock](ctx, r.Live, namespace, name)
+	if err != nil || block == nil || block.Spec.Lifted != nil || block.Spec.Cause == nil {
+		return err
 	}
 	before := block.DeepCopy()
 	block.Spec.Lifted = &lifting
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	return client.IgnoreNotFound(r.Patch(ctx, &block, patch))
+	return client.IgnoreNotFound(r.Patch(ctx, block, patch))
 }
 
 // cleanUp deletes a checkout that does not count an hour after it was made, and one that does once its
@@ -195,7 +166,7 @@ func (r *CheckoutReconciler) cleanUp(ctx context.Context, checkout *v1alpha1.Che
 		if passport != nil || !lifecycle.Decided(checkout) {
 			return ctrl.Result{}, nil
 		}
-		agent, err := r.agent(ctx, checkout)
+		agent, err := find[v1alpha1.AgentPassport](ctx, r.Client, checkout.Namespace, checkout.Spec.AgentRef.Name)
 		if err != nil || lifecycle.Feeds(checkout, agent) {
 			return ctrl.Result{}, err
 		}
@@ -206,15 +177,6 @@ func (r *CheckoutReconciler) cleanUp(ctx context.Context, checkout *v1alpha1.Che
 		return ctrl.Result{RequeueAfter: left}, nil
 	}
 	return ctrl.Result{}, client.IgnoreNotFound(r.Delete(ctx, checkout, client.Preconditions{UID: &checkout.UID}))
-}
-
-func (r *CheckoutReconciler) agent(ctx context.Context, checkout *v1alpha1.Checkout) (*v1alpha1.AgentPassport, error) {
-	var agent v1alpha1.AgentPassport
-	err := r.Get(ctx, client.ObjectKey{Namespace: checkout.Namespace, Name: checkout.Spec.AgentRef.Name}, &agent)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	return &agent, err
 }
 
 // store writes the status, if it changed, and then tells of it.
@@ -232,20 +194,11 @@ func (r *CheckoutReconciler) store(ctx context.Context, checkout *v1alpha1.Check
 	return nil
 }
 
-func (r *CheckoutReconciler) changeFinalizers(
-	ctx context.Context, checkout *v1alpha1.Checkout, change func(client.Object, string) bool,
-) error {
-	changed, err := changeFinalizers(ctx, r.Client, checkout, v1alpha1.CheckoutFinalizer, change)
-	if changed {
-		r.written.record(checkout)
-	}
-	return err
-}
-
 func (r *CheckoutReconciler) release(ctx context.Context, checkout *v1alpha1.Checkout) error {
-	if err := r.changeFinalizers(ctx, checkout, controllerutil.RemoveFinalizer); err != nil {
+	if err := changeFinalizers(ctx, r.Client, &r.written, checkout, v1alpha1.CheckoutFinalizer, controllerutil.RemoveFinalizer); err != nil {
 		return err
 	}
 	r.written.forget(checkout.UID)
+	r.held.forget(checkout.UID)
 	return nil
 }

@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -9,7 +10,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"agentpassport.dev/operator/api/v1alpha1"
 )
@@ -144,6 +147,19 @@ var _ = Describe("A checkout", func() {
 		w.settle()
 		w.ended(v1alpha1.PhaseCheckedOut, v1alpha1.ReasonCheckedOut)
 		Expect(apierrors.IsNotFound(w.get("done", &v1alpha1.Checkout{}))).To(BeTrue())
+	})
+
+	It("is judged however long the operator was down, where its mission was deleted meanwhile", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.live(0)
+		w.checkout("done", using("slack", "notion"))
+		Expect(w.admin.Delete(ctx, w.mission())).To(Succeed())
+		w.clock.Step(2 * time.Hour)
+		w.restart()
+		w.settle()
+		Expect(apierrors.IsNotFound(w.get("mission", &v1alpha1.Passport{}))).To(BeTrue())
+		Expect(w.judgement("done").Status.Verdict).To(Equal(v1alpha1.VerdictFlagged))
+		Expect(flagsOf(w.judgement("done"))).To(ContainElement("undeclared_service"))
 	})
 })
 
@@ -296,6 +312,32 @@ var _ = Describe("An agent's baseline", func() {
 		Expect(w.wrote()[:2]).To(Equal([]string{"update status AgentPassport support-bot", "update status Checkout done"}))
 		Expect(apierrors.IsNotFound(w.get("mission", &v1alpha1.Passport{}))).To(BeTrue())
 		Expect(apierrors.IsNotFound(w.get("done", &v1alpha1.Checkout{}))).To(BeTrue())
+	})
+
+	It("is fed by any number of missions that end at once", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.agent()
+		const missions = 22
+		for i := range missions {
+			name := fmt.Sprintf("mission-%d", i)
+			w.passport(func(p *v1alpha1.Passport) { p.Name = name })
+			w.checkout("done-"+name, func(c *v1alpha1.Checkout) { c.Spec.PassportRef.Name = name })
+		}
+		for range 4 {
+			now := w.view()
+			Expect(w.reconcileEach(&now.passports, w.passports.Reconcile)).To(Succeed())
+			Expect(w.reconcileEach(&now.checkouts, w.checkouts.Reconcile)).To(Succeed())
+		}
+		agent := ctrl.Request{NamespacedName: types.NamespacedName{Namespace: w.namespace, Name: "support-bot"}}
+		rounds := 0
+		for again := time.Nanosecond; again > 0; rounds++ {
+			w.clock.Step(again)
+			result, err := w.agents.Reconcile(ctx, agent)
+			Expect(err).NotTo(HaveOccurred())
+			again = result.RequeueAfter
+		}
+		Expect(rounds).To(BeNumerically("<", 5))
+		Expect(w.view().agents.Items[0].Status.Baseline.Missions).To(BeEquivalentTo(missions))
 	})
 
 	It("has nothing of what awaits its review, or was blocked", func(ctx context.Context) {

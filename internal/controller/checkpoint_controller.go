@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -35,8 +34,8 @@ func (r *CheckpointReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 	if err := r.Get(ctx, request.NamespacedName, &checkpoint); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	orphaned, err := r.orphaned(ctx, &checkpoint)
-	if err != nil || !orphaned || checkpoint.DeletionTimestamp != nil {
+	passport, err := passportOfReport(ctx, r.Client, r.Live, checkpoint.Namespace, checkpoint.Spec.PassportRef, checkpoint.Status.PassportUID)
+	if err != nil || passport != nil || checkpoint.DeletionTimestamp != nil {
 		return ctrl.Result{}, err
 	}
 	if !lifecycle.Marked(&checkpoint) {
@@ -55,21 +54,4 @@ func (r *CheckpointReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 		return ctrl.Result{RequeueAfter: left}, nil
 	}
 	return ctrl.Result{}, client.IgnoreNotFound(r.Delete(ctx, &checkpoint, client.Preconditions{UID: &checkpoint.UID}))
-}
-
-// orphaned says whether the checkpoint's Passport is gone: by the cache first, then for certain.
-func (r *CheckpointReconciler) orphaned(ctx context.Context, checkpoint *v1alpha1.Checkpoint) (bool, error) {
-	for _, reader := range []client.Reader{r.Client, r.Live} {
-		var passport v1alpha1.Passport
-		key := client.ObjectKey{Namespace: checkpoint.Namespace, Name: checkpoint.Spec.PassportRef.Name}
-		err := reader.Get(ctx, key, &passport)
-		if err == nil {
-			judged := checkpoint.Status.PassportUID
-			return judged != "" && judged != passport.UID, nil
-		}
-		if !apierrors.IsNotFound(err) {
-			return false, err
-		}
-	}
-	return true, nil
 }

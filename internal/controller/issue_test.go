@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -123,6 +124,24 @@ var _ = Describe("A passport that has to wait", func() {
 		w.agent()
 		w.settle()
 		Expect(w.mission().Status.Phase).To(Equal(v1alpha1.PhaseActive))
+	})
+
+	It("is issued where its token was, though the agent went before that was known", func(ctx context.Context) {
+		w := newWorld(ctx)
+		agent := w.agent()
+		w.passport()
+		w.fault = func(_ int, write string, land func() error) error {
+			if write == "create Secret mission-token" {
+				return errors.Join(land(), errUnavailable)
+			}
+			return land()
+		}
+		_ = w.round() // the answer to the Secret's creation is lost
+		w.fault = nil
+		Expect(w.secretGone()).To(BeFalse())
+		Expect(w.admin.Delete(ctx, agent)).To(Succeed())
+		w.settle()
+		w.ended(v1alpha1.PhaseRevoked, v1alpha1.ReasonAgentDeleted)
 	})
 
 	It("waits for the namespace's consent, and names the command", func(ctx context.Context) {

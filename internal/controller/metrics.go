@@ -53,71 +53,59 @@ func init() {
 		checkpointsRejected, checkoutsJudged, checkoutsRefused, flagsRaised, reviewsDecided, signalsRaised, waits, deliveryProblems, keyChanges, staleSkips, issueDuration)
 }
 
-// livePassports counts the passports in phase Active whenever it is scraped, from the cache.
-type livePassports struct {
-	reader client.Reader
-	desc   *prometheus.Desc
+// cacheGauge counts objects by a label whenever it is scraped, from the cache.
+type cacheGauge struct {
+	desc  *prometheus.Desc
+	count func(context.Context) (map[string]int, error)
 }
 
-func newLivePassports(reader client.Reader) *livePassports {
-	return &livePassports{reader: reader, desc: prometheus.NewDesc(
-		prometheus.BuildFQName(metricsNamespace, "", "passports_live"), "Passports in phase Active, by mode.", []string{"mode"}, nil)}
-}
-
-// Describe implements prometheus.Collector.
-func (l *livePassports) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- l.desc }
-
-// Collect implements prometheus.Collector. It reports nothing while the cache cannot be read.
-func (l *livePassports) Collect(collected chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	var passports v1alpha1.PassportList
-	if err := l.reader.List(ctx, &passports, client.UnsafeDisableDeepCopy); err != nil {
-		return
-	}
-	live := map[v1alpha1.AccountabilityMode]int{
-		v1alpha1.ModeEnforced: 0, v1alpha1.ModeLogged: 0, v1alpha1.ModeStandard: 0,
-	}
-	for i := range passports.Items {
-		if status := passports.Items[i].Status; status.Phase == v1alpha1.PhaseActive {
-			live[status.Issued.Mode]++
-		}
-	}
-	for mode, count := range live {
-		collected <- prometheus.MustNewConstMetric(l.desc, prometheus.GaugeValue, float64(count), string(mode))
-	}
-}
-
-// awaitingReview counts the Checkouts that wait for a reviewer whenever it is scraped, from the cache.
-type awaitingReview struct {
-	reader client.Reader
-	desc   *prometheus.Desc
-}
-
-func newAwaitingReview(reader client.Reader) *awaitingReview {
-	return &awaitingReview{reader: reader, desc: prometheus.NewDesc(
-		prometheus.BuildFQName(metricsNamespace, "", "checkouts_awaiting_review"),
-		"Checkouts that a reviewer has to decide on, by verdict.", []string{"verdict"}, nil)}
+func newCacheGauge(name, help, label string, count func(context.Context) (map[string]int, error)) *cacheGauge {
+	return &cacheGauge{desc: prometheus.NewDesc(prometheus.BuildFQName(metricsNamespace, "", name), help, []string{label}, nil), count: count}
 }
 
 // Describe implements prometheus.Collector.
-func (a *awaitingReview) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- a.desc }
+func (g *cacheGauge) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- g.desc }
 
 // Collect implements prometheus.Collector. It reports nothing while the cache cannot be read.
-func (a *awaitingReview) Collect(collected chan<- prometheus.Metric) {
+func (g *cacheGauge) Collect(collected chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	var checkouts v1alpha1.CheckoutList
-	if err := a.reader.List(ctx, &checkouts, client.UnsafeDisableDeepCopy); err != nil {
+	counts, err := g.count(ctx)
+	if err != nil {
 		return
 	}
-	waiting := map[v1alpha1.Verdict]int{v1alpha1.VerdictFlagged: 0, v1alpha1.VerdictBlocked: 0}
-	for i := range checkouts.Items {
-		if checkout := &checkouts.Items[i]; lifecycle.Judged(checkout) && !lifecycle.Decided(checkout) {
-			waiting[checkout.Status.Verdict]++
+	for value, count := range counts {
+		collected <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, float64(count), value)
+	}
+}
+
+// newLivePassports counts the passports in phase Active.
+func newLivePassports(reader client.Reader) *cacheGauge {
+	return newCacheGauge("passports_live", "Passports in phase Active, by mode.", "mode", func(ctx context.Context) (map[string]int, error) {
+		var passports v1alpha1.PassportList
+		err := reader.List(ctx, &passports, client.UnsafeDisableDeepCopy)
+		live := map[string]int{string(v1alpha1.ModeEnforced): 0, string(v1alpha1.ModeLogged): 0, string(v1alpha1.ModeStandard): 0}
+		for i := range passports.Items {
+			if status := &passports.Items[i].Status; status.Phase == v1alpha1.PhaseActive {
+				live[string(status.Issued.Mode)]++
+			}
 		}
-	}
-	for verdict, count := range waiting {
-		collected <- prometheus.MustNewConstMetric(a.desc, prometheus.GaugeValue, float64(count), string(verdict))
-	}
+		return live, err
+	})
+}
+
+// newAwaitingReview counts the Checkouts that wait for a reviewer.
+func newAwaitingReview(reader client.Reader) *cacheGauge {
+	const help = "Checkouts that a reviewer has to decide on, by verdict."
+	return newCacheGauge("checkouts_awaiting_review", help, "verdict", func(ctx context.Context) (map[string]int, error) {
+		var checkouts v1alpha1.CheckoutList
+		err := reader.List(ctx, &checkouts, client.UnsafeDisableDeepCopy)
+		waiting := map[string]int{string(v1alpha1.VerdictFlagged): 0, string(v1alpha1.VerdictBlocked): 0}
+		for i := range checkouts.Items {
+			if checkout := &checkouts.Items[i]; lifecycle.Judged(checkout) && !lifecycle.Decided(checkout) {
+				waiting[string(checkout.Status.Verdict)]++
+			}
+		}
+		return waiting, err
+	})
 }

@@ -55,17 +55,11 @@ func (r *PassportReconciler) block(ctx context.Context, passport *v1alpha1.Passp
 	if len(blocks) == 0 {
 		return false, nil
 	}
-	var live v1alpha1.Passport
-	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(passport), &live); err != nil {
-		return true, client.IgnoreNotFound(err)
-	}
-	if live.UID != passport.UID || live.ResourceVersion != passport.ResourceVersion {
-		staleSkips.Inc()
-		return true, nil
+	if newest, err := isNewest(ctx, r.Live, passport); err != nil || !newest {
+		return true, err
 	}
 	for i := range blocks {
-		err := r.Create(ctx, &blocks[i])
-		if err != nil && !apierrors.IsAlreadyExists(err) && !terminating(ctx, r.Live, passport.Namespace) {
+		if err := makeBlock(ctx, r.Client, r.Live, &blocks[i]); err != nil {
 			return false, err
 		}
 	}
@@ -85,7 +79,8 @@ func (r *PassportReconciler) outcome(ctx context.Context, passport *v1alpha1.Pas
 	if situation.Checkpoints, err = checkpointsOf(ctx, r.Client, passport.Namespace, passport.Name); err != nil {
 		return lifecycle.Outcome{}, err
 	}
-	if situation.Checkpoints, err = r.refresh(ctx, passport, situation.Checkpoints); err != nil {
+	waits := func(c *v1alpha1.Checkpoint) bool { return lifecycle.Waiting(passport, c) }
+	if situation.Checkpoints, err = refreshed(ctx, r.Live, situation.Checkpoints, waits); err != nil {
 		return lifecycle.Outcome{}, err
 	}
 	if situation.Checkouts, err = checkoutsOf(ctx, r.Client, passport.Namespace, passport.Name); err != nil {
@@ -106,30 +101,6 @@ func (r *PassportReconciler) confirmed(ctx context.Context, situation lifecycle.
 	}
 	list.fill(&situation)
 	return lifecycle.Advance(situation), nil
-}
-
-// refresh reads the checkpoints that wait live: the cache of a replica that has just begun may show
-// one as it was before another replica counted and marked it, or trimmed it.
-func (r *PassportReconciler) refresh(
-	ctx context.Context, passport *v1alpha1.Passport, cached []v1alpha1.Checkpoint,
-) ([]v1alpha1.Checkpoint, error) {
-	read := make([]v1alpha1.Checkpoint, 0, len(cached))
-	for i := range cached {
-		if !lifecycle.Waiting(passport, &cached[i]) {
-			read = append(read, cached[i])
-			continue
-		}
-		var live v1alpha1.Checkpoint
-		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(&cached[i]), &live); apierrors.IsNotFound(err) {
-			continue
-		} else if err != nil {
-			return nil, err
-		}
-		if live.UID == cached[i].UID {
-			read = append(read, live)
-		}
-	}
-	return read, nil
 }
 
 // agent gives the AgentPassport that a passport was issued under; nil only where the API server
@@ -186,6 +157,12 @@ func (r *PassportReconciler) keepToken(
 
 // mark writes on checkpoints what became of them.
 func (r *PassportReconciler) mark(ctx context.Context, passport *v1alpha1.Passport, marks []lifecycle.Mark) error {
+	if len(marks) == 0 {
+		return nil
+	}
+	if err := stillThere(ctx, r.Live, passport); err != nil {
+		return err
+	}
 	for _, mark := range marks {
 		checkpoint := mark.Checkpoint.DeepCopy()
 		checkpoint.Status = mark.Status(passport, r.Clock.Now())

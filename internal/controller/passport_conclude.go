@@ -34,18 +34,14 @@ func (r *PassportReconciler) conclude(ctx context.Context, passport *v1alpha1.Pa
 	if err := r.mark(ctx, passport, outcome.Marks); err != nil {
 		return ctrl.Result{}, err
 	}
-	keep, err := r.keptFor(ctx, passport, outcome.Wake)
+	kept, result, err := r.kept(ctx, passport, outcome.Wake)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if keep != nil {
-		return *keep, r.trim(ctx, passport)
+	if kept {
+		return result, r.trim(ctx, passport)
 	}
-	checkpoints, err := checkpointsOf(ctx, r.Client, passport.Namespace, passport.Name)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	if err := r.deleteCheckpoints(ctx, passport, checkpoints); err != nil {
+	if err := r.deleteCheckpoints(ctx, passport); err != nil {
 		return ctrl.Result{}, err
 	}
 	if passport.DeletionTimestamp == nil {
@@ -58,48 +54,40 @@ func (r *PassportReconciler) conclude(ctx context.Context, passport *v1alpha1.Pa
 	return ctrl.Result{}, r.release(ctx, passport)
 }
 
-// keptFor says for how long a finished passport is still kept; nil where no longer. It is kept until
-// its mission is decided; one that is being deleted, until it is judged, which takes an hour at most.
-func (r *PassportReconciler) keptFor(ctx context.Context, passport *v1alpha1.Passport, again time.Time) (*ctrl.Result, error) {
+// kept says whether a finished passport is still kept, and when to look again. It is kept until its
+// mission is decided; one that is being deleted, until it is judged, which takes an hour at most.
+func (r *PassportReconciler) kept(ctx context.Context, passport *v1alpha1.Passport, again time.Time) (bool, ctrl.Result, error) {
 	its, err := r.ownCheckout(ctx, passport)
 	if err != nil {
-		return nil, err
+		return false, ctrl.Result{}, err
 	}
 	if passport.DeletionTimestamp != nil {
-		if its == nil || lifecycle.Judged(its) || r.heldLongEnough(passport) || terminating(ctx, r.Live, passport.Namespace) {
-			return nil, nil
-		}
-		kept := r.wakeLater(passport.DeletionTimestamp.Add(maxHold))
-		return &kept, nil
+		settled := its == nil || lifecycle.Judged(its) || r.heldLongEnough(passport) || terminating(ctx, r.Live, passport.Namespace)
+		return !settled, r.wakeLater(r.held.until(passport, r.Clock.Now())), nil
 	}
 	if passport.Status.Checkout == nil && !again.IsZero() {
-		kept := r.wakeLater(again)
-		return &kept, nil
+		return true, r.wakeLater(again), nil
 	}
 	var decided *metav1.Time
 	if its != nil {
 		agent, err := agentOf(ctx, r.Client, passport)
 		if err != nil {
-			return nil, err
+			return false, ctrl.Result{}, err
 		}
 		if !lifecycle.Decided(its) || lifecycle.Feeds(its, agent) {
 			// The Checkout's next step brings the passport back.
-			return &ctrl.Result{}, nil
+			return true, ctrl.Result{}, nil
 		}
 		decided = its.Status.DecidedTime
 	}
-	keepUntil := lifecycle.KeepUntil(passport.Status.EndTime.Time, decided, passport.Spec.TTLSecondsAfterFinished)
-	if r.Clock.Now().Before(keepUntil) {
-		kept := r.wakeLater(keepUntil)
-		return &kept, nil
-	}
-	return nil, nil
+	until := lifecycle.KeepUntil(passport.Status.EndTime.Time, decided, passport.Spec.TTLSecondsAfterFinished)
+	return r.Clock.Now().Before(until), r.wakeLater(until), nil
 }
 
 // heldLongEnough says whether a deletion has waited for as long as a finalizer may hold it.
 func (r *PassportReconciler) heldLongEnough(passport *v1alpha1.Passport) bool {
-	deleted := passport.DeletionTimestamp
-	return deleted != nil && !r.Clock.Now().Before(deleted.Add(maxHold))
+	now := r.Clock.Now()
+	return passport.DeletionTimestamp != nil && !now.Before(r.held.until(passport, now))
 }
 
 // ownCheckout gives the passport's own Checkout; nil where it has none, or none any longer.
@@ -108,17 +96,9 @@ func (r *PassportReconciler) ownCheckout(ctx context.Context, passport *v1alpha1
 	if its == nil {
 		return nil, nil
 	}
-	for _, reader := range []client.Reader{r.Client, r.Live} {
-		var checkout v1alpha1.Checkout
-		err := reader.Get(ctx, client.ObjectKey{Namespace: passport.Namespace, Name: its.Name}, &checkout)
-		if err == nil && checkout.UID == its.UID {
-			return &checkout, nil
-		}
-		if client.IgnoreNotFound(err) != nil {
-			return nil, err
-		}
-	}
-	return nil, nil
+	return findCertainly(ctx, r.Client, r.Live, passport.Namespace, its.Name, func(checkout *v1alpha1.Checkout) bool {
+		return checkout.UID == its.UID
+	})
 }
 
 // checkOut sees to it that the mission has its one Checkout, which may be the operator's own: block,
@@ -142,6 +122,9 @@ func (r *PassportReconciler) checkOut(ctx context.Context, passport *v1alpha1.Pa
 		return outcome, false, err
 	}
 	if outcome.Checkout != nil {
+		if newest, err := isNewest(ctx, r.Live, passport); err != nil || !newest {
+			return outcome, true, err
+		}
 		err := r.Create(ctx, outcome.Checkout)
 		if err != nil && terminating(ctx, r.Live, passport.Namespace) {
 			return outcome, false, nil
@@ -162,20 +145,14 @@ func (r *PassportReconciler) checkOut(ctx context.Context, passport *v1alpha1.Pa
 // abandon lets go of a passport that is deleted before it was issued. A token that a crash left in
 // its Secret is adopted first, so that its end is recorded like any other.
 func (r *PassportReconciler) abandon(ctx context.Context, passport *v1alpha1.Passport, ring token.Ring) (ctrl.Result, error) {
-	if passport.Spec.TokenDelivery != v1alpha1.DeliveryNone {
-		claims, err := r.secrets.adopt(ctx, passport, ring)
-		if err != nil && asProblem(err) == nil {
-			return ctrl.Result{}, err
-		}
-		if claims != nil {
-			return r.activate(ctx, passport, adopted(passport, claims))
-		}
-	}
-	checkpoints, err := checkpointsOf(ctx, r.Client, passport.Namespace, passport.Name)
+	claims, err := r.earlier(ctx, passport, ring)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if err := r.deleteCheckpoints(ctx, passport, checkpoints); err != nil {
+	if claims != nil {
+		return r.activate(ctx, passport, adopted(passport, claims))
+	}
+	if err := r.deleteCheckpoints(ctx, passport); err != nil {
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{}, r.release(ctx, passport)
@@ -205,7 +182,14 @@ func (r *PassportReconciler) removeSecret(ctx context.Context, passport *v1alpha
 
 // deleteCheckpoints deletes those of the checkpoints that were for this passport, not for an earlier
 // one of its name.
-func (r *PassportReconciler) deleteCheckpoints(ctx context.Context, passport *v1alpha1.Passport, checkpoints []v1alpha1.Checkpoint) error {
+func (r *PassportReconciler) deleteCheckpoints(ctx context.Context, passport *v1alpha1.Passport) error {
+	checkpoints, err := checkpointsOf(ctx, r.Client, passport.Namespace, passport.Name)
+	if err != nil || len(checkpoints) == 0 {
+		return err
+	}
+	if err := stillThere(ctx, r.Live, passport); err != nil {
+		return err
+	}
 	for i := range checkpoints {
 		checkpoint := &checkpoints[i]
 		if checkpoint.CreationTimestamp.Before(&passport.CreationTimestamp) {
@@ -220,11 +204,12 @@ func (r *PassportReconciler) deleteCheckpoints(ctx context.Context, passport *v1
 
 // release takes the finalizer off.
 func (r *PassportReconciler) release(ctx context.Context, passport *v1alpha1.Passport) error {
-	if err := r.changeFinalizers(ctx, passport, controllerutil.RemoveFinalizer); err != nil {
+	if err := changeFinalizers(ctx, r.Client, &r.written, passport, v1alpha1.PassportFinalizer, controllerutil.RemoveFinalizer); err != nil {
 		return err
 	}
 	r.secrets.distrust(passport.UID)
 	r.written.forget(passport.UID)
+	r.held.forget(passport.UID)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -19,15 +20,11 @@ import (
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/lifecycle"
 	"agentpassport.dev/operator/internal/review"
-	"agentpassport.dev/operator/internal/token"
 )
 
 // retryWaiting is how often a passport that waits for a person is tried again, where no watch tells
 // that the person has acted.
 const retryWaiting = 10 * time.Second
-
-// maxHold is for how long the finalizer holds a deletion whose clean-up fails.
-const maxHold = time.Hour
 
 // urgent is the priority of what a passport's life hangs on; a resync has a negative one.
 var urgent = 100
@@ -64,6 +61,7 @@ type PassportReconciler struct {
 	secrets *tokenSecrets
 	lists   *liveLists
 	written ownWrites
+	held    holds
 }
 
 // Reconcile takes one passport as far as it goes now. It is safe to repeat at any point.
@@ -82,7 +80,7 @@ func (r *PassportReconciler) Reconcile(ctx context.Context, request ctrl.Request
 		return ctrl.Result{}, nil
 	}
 	if passport.DeletionTimestamp == nil && !controllerutil.ContainsFinalizer(&passport, v1alpha1.PassportFinalizer) {
-		return ctrl.Result{}, r.changeFinalizers(ctx, &passport, controllerutil.AddFinalizer)
+		return ctrl.Result{}, changeFinalizers(ctx, r.Client, &r.written, &passport, v1alpha1.PassportFinalizer, controllerutil.AddFinalizer)
 	}
 	switch phase := passport.Status.Phase; {
 	case phase.Finished():
@@ -94,17 +92,6 @@ func (r *PassportReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	default:
 		return r.issue(ctx, &passport, ring)
 	}
-}
-
-// changeFinalizers writes what change makes of the passport's finalizers.
-func (r *PassportReconciler) changeFinalizers(
-	ctx context.Context, passport *v1alpha1.Passport, change func(client.Object, string) bool,
-) error {
-	changed, err := changeFinalizers(ctx, r.Client, passport, v1alpha1.PassportFinalizer, change)
-	if changed {
-		r.written.record(passport)
-	}
-	return err
 }
 
 // store writes the status, if it changed, and then tells the news. The API server refuses it where
@@ -142,14 +129,28 @@ func blocks(ctx context.Context, reader client.Reader, namespace string) ([]v1al
 	return list.Items, err
 }
 
+// makeBlock makes an AgentBlock, unless it is there already. A namespace that is going takes none.
+func makeBlock(ctx context.Context, c client.Client, live client.Reader, block *v1alpha1.AgentBlock) error {
+	err := c.Create(ctx, block)
+	if client.IgnoreAlreadyExists(err) != nil && !terminating(ctx, live, block.Namespace) {
+		return err
+	}
+	return nil
+}
+
+// passportOfReport gives the Passport that a report names, and was judged for, where it was; nil where
+// there is none.
+func passportOfReport(
+	ctx context.Context, cached, live client.Reader, namespace string, names v1alpha1.PassportReference, judged types.UID,
+) (*v1alpha1.Passport, error) {
+	return findCertainly(ctx, cached, live, namespace, names.Name, func(passport *v1alpha1.Passport) bool {
+		return judged == "" || judged == passport.UID
+	})
+}
+
 // agentOf gives a passport's AgentPassport, nil where the reader has none.
 func agentOf(ctx context.Context, reader client.Reader, passport *v1alpha1.Passport) (*v1alpha1.AgentPassport, error) {
-	var agent v1alpha1.AgentPassport
-	key := client.ObjectKey{Namespace: passport.Namespace, Name: passport.Spec.AgentRef.Name}
-	if err := reader.Get(ctx, key, &agent); err != nil {
-		return nil, client.IgnoreNotFound(err)
-	}
-	return &agent, nil
+	return find[v1alpha1.AgentPassport](ctx, reader, passport.Namespace, passport.Spec.AgentRef.Name)
 }
 
 // checkpointsOf gives the Checkpoints that name a passport.
@@ -171,15 +172,6 @@ func terminating(ctx context.Context, reader client.Reader, namespace string) bo
 	var ns corev1.Namespace
 	err := reader.Get(ctx, client.ObjectKey{Name: namespace}, &ns)
 	return apierrors.IsNotFound(err) || (err == nil && ns.DeletionTimestamp != nil)
-}
-
-// sign makes the token of an issued passport.
-func sign(passport *v1alpha1.Passport, ring token.Ring) (string, error) {
-	claims, err := claimsOf(passport)
-	if err != nil {
-		return "", err
-	}
-	return token.Sign(ring.Signing(), claims)
 }
 
 // asProblem gives the deliveryProblem in an error, nil where there is none.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -19,6 +20,7 @@ import (
 // candidate is a passport as it would be issued, with its token.
 type candidate struct {
 	status v1alpha1.PassportStatus
+	claims *token.Claims
 	signed string
 }
 
@@ -29,11 +31,20 @@ func (r *PassportReconciler) issue(ctx context.Context, passport *v1alpha1.Passp
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if decision.Verdict != lifecycle.VerdictIssue {
+		claims, err := r.earlier(ctx, passport, ring)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if claims != nil {
+			return r.activate(ctx, passport, adopted(passport, claims))
+		}
+	}
 	if decision.Verdict == lifecycle.VerdictReject {
 		return r.reject(ctx, passport, ring)
 	}
 	if decision.Verdict == lifecycle.VerdictIssue && passport.Spec.TokenDelivery != v1alpha1.DeliveryNone {
-		claims, createErr := r.secrets.create(ctx, passport, issued.signed, ring)
+		claims, createErr := r.secrets.create(ctx, passport, issued.claims, issued.signed, ring)
 		switch problem := asProblem(createErr); {
 		case problem != nil:
 			decision = lifecycle.Decision{Verdict: lifecycle.VerdictWait, Reason: problem.reason, Message: problem.message}
@@ -76,7 +87,10 @@ func (r *PassportReconciler) judge(
 		token.JTI(string(passport.UID)), token.SessionID(string(passport.UID)))}
 	trial := passport.DeepCopy()
 	trial.Status = issued.status
-	issued.signed, err = sign(trial, ring)
+	if issued.claims, err = claimsOf(trial); err != nil {
+		return lifecycle.Decision{}, nil, err
+	}
+	issued.signed, err = token.Sign(ring.Signing(), issued.claims)
 	if errors.Is(err, token.ErrTooLarge) {
 		return lifecycle.Decision{
 			Verdict: lifecycle.VerdictReject, Reason: v1alpha1.ReasonTokenTooLarge,
@@ -86,18 +100,21 @@ func (r *PassportReconciler) judge(
 	return decision, issued, err
 }
 
-// reject looks once more, live, before it writes what never changes. A token of this passport that
-// was handed out before a crash is adopted: whoever got it gets its mission's record too.
-func (r *PassportReconciler) reject(ctx context.Context, passport *v1alpha1.Passport, ring token.Ring) (ctrl.Result, error) {
-	if passport.Spec.TokenDelivery != v1alpha1.DeliveryNone {
-		claims, err := r.secrets.adopt(ctx, passport, ring)
-		if err != nil && asProblem(err) == nil {
-			return ctrl.Result{}, err
-		}
-		if claims != nil {
-			return r.activate(ctx, passport, adopted(passport, claims))
-		}
+// earlier gives the claims of a token that was handed out before a crash, or without an answer; nil
+// where there is none. Whoever got it gets its mission's record too, whatever has changed since.
+func (r *PassportReconciler) earlier(ctx context.Context, passport *v1alpha1.Passport, ring token.Ring) (*token.Claims, error) {
+	if passport.Spec.TokenDelivery == v1alpha1.DeliveryNone {
+		return nil, nil
 	}
+	claims, err := r.secrets.adopt(ctx, passport, ring)
+	if asProblem(err) != nil {
+		return nil, nil // not its own Secret: nothing was handed out
+	}
+	return claims, err
+}
+
+// reject looks once more, live, before it writes what never changes.
+func (r *PassportReconciler) reject(ctx context.Context, passport *v1alpha1.Passport, ring token.Ring) (ctrl.Result, error) {
 	decision, _, err := r.judge(ctx, r.Live, passport, ring)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -161,10 +178,6 @@ func (r *PassportReconciler) wait(ctx context.Context, passport *v1alpha1.Passpo
 }
 
 func waitsFor(passport *v1alpha1.Passport, reason v1alpha1.Reason) bool {
-	for _, condition := range passport.Status.Conditions {
-		if condition.Type == string(v1alpha1.ConditionReady) {
-			return condition.Reason == string(reason)
-		}
-	}
-	return false
+	ready := meta.FindStatusCondition(passport.Status.Conditions, string(v1alpha1.ConditionReady))
+	return ready != nil && ready.Reason == string(reason)
 }

@@ -35,8 +35,8 @@ type program struct {
 	t *rapid.T
 	// names of the passports that were asked for.
 	missions, reports int
-	// deleted says that a person deleted a Checkout.
-	deleted bool
+	// deleted says that a person deleted a Checkout, suspended that one suspended the agent.
+	deleted, suspended bool
 
 	ends     map[types.UID]string
 	verdicts map[types.UID]v1alpha1.CheckoutStatus
@@ -194,6 +194,7 @@ func (p *program) lift(t *rapid.T) {
 func (p *program) suspend(suspended bool) {
 	agent := &p.view().agents.Items[0]
 	agent.Spec.Suspend = suspended
+	p.suspended = p.suspended || suspended
 	Expect(p.admin.Update(p.ctx, agent)).To(Succeed())
 }
 
@@ -267,6 +268,9 @@ func (p *program) checkPassport(now *view, passport *v1alpha1.Passport) {
 	secret := &corev1.Secret{}
 	err := p.get(passport.Name+"-token", secret)
 	Expect(status.JTI).To(BeElementOf("", token.JTI(string(passport.UID))))
+	if status.Issued != nil {
+		p.checkLeash(now, passport)
+	}
 	if status.Phase == v1alpha1.PhaseActive {
 		Expect(err).NotTo(HaveOccurred())
 		keys, _ := p.keys.Ring()
@@ -283,6 +287,7 @@ func (p *program) checkPassport(now *view, passport *v1alpha1.Passport) {
 	if !status.Phase.Finished() {
 		return
 	}
+	p.checkEnd(now, passport)
 	end := fmt.Sprintf("%s %s %s", status.Phase, ready(status.Conditions), status.EndTime.UTC())
 	if before, known := p.ends[passport.UID]; known {
 		Expect(end).To(Equal(before), "a terminal phase never changes")
@@ -295,6 +300,79 @@ func (p *program) checkPassport(now *view, passport *v1alpha1.Passport) {
 	if !mission {
 		Expect(status.Checkout).To(BeNil())
 	}
+}
+
+// checkLeash reckons anew, from the reports that were accepted, until when a passport was good.
+func (p *program) checkLeash(now *view, passport *v1alpha1.Passport) {
+	GinkgoHelper()
+	status, kept := &passport.Status, 0
+	interval := time.Duration(status.Issued.CheckpointIntervalSeconds) * time.Second
+	life := time.Duration(status.Issued.TTLSeconds) * time.Second
+	if status.Issued.Mode == v1alpha1.ModeEnforced {
+		life = min(life, interval)
+	}
+	good := status.IssueTime.Add(life)
+	for i := range now.checkpoints.Items {
+		report := &now.checkpoints.Items[i]
+		if report.Status.PassportUID != passport.UID || !lifecycle.Accepted(report) {
+			continue
+		}
+		kept++
+		if extended := report.CreationTimestamp.Add(interval); status.Issued.Mode == v1alpha1.ModeEnforced && extended.After(good) {
+			good = extended
+		}
+	}
+	if good.After(status.Issued.Deadline.Time) {
+		good = status.Issued.Deadline.Time
+	}
+	Expect(status.ExpirationTime.Time).To(BeTemporally("==", good), "%s is good for one interval after its last report", passport.Name)
+	Expect(kept).To(BeEquivalentTo(min(3, ptr.Deref(status.Checkpoints, 0))), "%s keeps its last three reports", passport.Name)
+}
+
+// checkEnd looks for what ended a passport, at the time at which it did.
+func (p *program) checkEnd(now *view, passport *v1alpha1.Passport) {
+	GinkgoHelper()
+	status := &passport.Status
+	since := func(made time.Time) time.Time {
+		if issue := status.IssueTime.Time; made.Before(issue) {
+			return issue
+		}
+		return made
+	}
+	var causes []time.Time
+	switch ready(status.Conditions) {
+	case v1alpha1.ReasonCheckpointSilence, v1alpha1.ReasonTTLElapsed, v1alpha1.ReasonDeadlineReached:
+		causes = append(causes, status.ExpirationTime.Time)
+	case v1alpha1.ReasonCheckedOut:
+		for i := range now.checkouts.Items {
+			if checkout := &now.checkouts.Items[i]; checkout.UID == status.Checkout.UID {
+				causes = append(causes, since(checkout.CreationTimestamp.Time))
+			}
+		}
+		if p.deleted {
+			return
+		}
+	case v1alpha1.ReasonAgentBlocked:
+		for i := range now.blocks.Items {
+			causes = append(causes, since(now.blocks.Items[i].CreationTimestamp.Time))
+		}
+	case v1alpha1.ReasonRevokedByRequest:
+		Expect(passport.Spec.Revocation).NotTo(BeNil())
+		return
+	case v1alpha1.ReasonAgentSuspended:
+		Expect(p.suspended).To(BeTrue())
+		return
+	case v1alpha1.ReasonSignalRaised:
+		for _, signal := range status.Signals {
+			causes = append(causes, signal.FirstTime.Time)
+		}
+	case v1alpha1.ReasonPassportDeleted:
+		causes = append(causes, since(passport.DeletionTimestamp.Time))
+	default:
+		Expect(status.Phase).To(Equal(v1alpha1.PhaseRejected), "%s", ready(status.Conditions))
+		return
+	}
+	Expect(causes).To(ContainElement(BeTemporally("==", status.EndTime.Time)), "%s %s without a cause", passport.Name, ready(status.Conditions))
 }
 
 func (p *program) checkCheckout(now *view, checkout *v1alpha1.Checkout) {

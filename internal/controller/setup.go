@@ -284,7 +284,7 @@ func (r retryConflicts) Reconcile(ctx context.Context, request reconcile.Request
 func (r *PassportReconciler) passOn(events chan<- event.GenericEvent) func(context.Context, *metav1.PartialObjectMetadata) {
 	return func(ctx context.Context, secret *metav1.PartialObjectMetadata) {
 		owner := metav1.GetControllerOf(secret)
-		if owner == nil || r.secrets.trusted(owner.UID, client.ObjectKeyFromObject(secret)) {
+		if owner == nil || r.secrets.unchanged(owner.UID, client.ObjectKeyFromObject(secret)) {
 			return
 		}
 		bringBack(ctx, events, &v1alpha1.Passport{ObjectMeta: metav1.ObjectMeta{Namespace: secret.Namespace, Name: owner.Name}})
@@ -301,7 +301,7 @@ func (r *PassportReconciler) lookAgain(events chan<- event.GenericEvent) func(co
 		}
 		for i := range passports.Items {
 			passport := &passports.Items[i]
-			if !passport.Status.Phase.Finished() && !r.secrets.trusted(passport.UID, secretOf(passport)) {
+			if !passport.Status.Phase.Finished() && !r.secrets.unchanged(passport.UID, secretOf(passport)) {
 				bringBack(ctx, events, passport)
 			}
 		}
@@ -465,26 +465,29 @@ var notDeleted = predicate.Funcs{DeleteFunc: func(event.DeleteEvent) bool { retu
 // its passports.
 var specChanged = builder.WithPredicates(predicate.GenerationChangedPredicate{})
 
+// changed passes on updates for which it matters how the object differs, and everything else.
+func changed[T client.Object](matters func(before, after T) bool) predicate.Funcs {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, okBefore := e.ObjectOld.(T)
+		after, okAfter := e.ObjectNew.(T)
+		return !okBefore || !okAfter || matters(before, after)
+	}}
+}
+
 // phaseChanged passes on what changes the number of live passports.
-var phaseChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-	before, okBefore := e.ObjectOld.(*v1alpha1.Passport)
-	after, okAfter := e.ObjectNew.(*v1alpha1.Passport)
-	return !okBefore || !okAfter || before.Status.Phase != after.Status.Phase
-}}
+var phaseChanged = changed(func(before, after *v1alpha1.Passport) bool {
+	return before.Status.Phase != after.Status.Phase
+})
 
 // phaseOrCheckoutChanged passes on what brings a mission's Checkout further.
-var phaseOrCheckoutChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-	before, okBefore := e.ObjectOld.(*v1alpha1.Passport)
-	after, okAfter := e.ObjectNew.(*v1alpha1.Passport)
-	return !okBefore || !okAfter || before.Status.Phase != after.Status.Phase || (before.Status.Checkout == nil) != (after.Status.Checkout == nil)
-}}
+var phaseOrCheckoutChanged = changed(func(before, after *v1alpha1.Passport) bool {
+	return before.Status.Phase != after.Status.Phase || (before.Status.Checkout == nil) != (after.Status.Checkout == nil)
+})
 
 // decidedOrDeleted passes on what feeds an agent's baseline.
-var decidedOrDeleted = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-	before, okBefore := e.ObjectOld.(*v1alpha1.Checkout)
-	after, okAfter := e.ObjectNew.(*v1alpha1.Checkout)
-	return !okBefore || !okAfter || lifecycle.Decided(before) != lifecycle.Decided(after)
-}}
+var decidedOrDeleted = changed(func(before, after *v1alpha1.Checkout) bool {
+	return lifecycle.Decided(before) != lifecycle.Decided(after)
+})
 
 // once enqueues one request at the start.
 func once(request reconcile.Request) source.Source {

@@ -9,7 +9,6 @@ import (
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -135,12 +134,7 @@ func (w *world) takeOver(behind *view) {
 		{&behind.checkouts, w.checkouts.Reconcile},
 		{&behind.blocks, w.blocks.Reconcile},
 	} {
-		_ = meta.EachListItem(look.list, func(object runtime.Object) error {
-			named, ok := object.(client.Object)
-			Expect(ok).To(BeTrue())
-			_, _ = look.reconcile(w.ctx, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(named)})
-			return nil
-		})
+		_ = w.reconcileEach(look.list, look.reconcile)
 	}
 	w.restart()
 	w.settle()
@@ -216,6 +210,66 @@ var _ = Describe("An operator that takes over with an old cache", func() {
 		behind.checkouts = w.view().checkouts
 		w.takeOver(behind)
 		Expect(w.judgement("done").Status.Verdict).To(Equal(v1alpha1.VerdictClean))
+	})
+
+	for name, gone := range map[string]bool{"over": false, "being deleted": true} {
+		It("marks and deletes no report of a later Passport of the name, where it shows one that is "+name, func(ctx context.Context) {
+			w := newWorld(ctx)
+			checkedOut("slack")(w)
+			w.settle()
+			behind := w.view()
+			Expect(w.admin.Delete(ctx, w.mission())).To(Succeed())
+			if gone {
+				behind = w.view()
+			}
+			w.settle()
+			w.passport()
+			w.settle()
+			w.checkpoint("report")
+			behind.checkpoints = w.view().checkpoints
+			w.takeOver(behind)
+			report := &v1alpha1.Checkpoint{}
+			Expect(w.get("report", report)).To(Succeed())
+			Expect(ready(report.Status.Conditions)).To(Equal(v1alpha1.ReasonAccepted))
+		})
+	}
+
+	It("writes no token that a checkpoint has extended since", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.live(200 * time.Second)
+		behind := w.view()
+		w.checkpoint("first")
+		w.settle()
+		extended := w.mission().Status.ExpirationTime.Unix()
+		Expect(extended).To(BeNumerically(">", behind.passports.Items[0].Status.ExpirationTime.Unix()))
+
+		w.restart()
+		w.wrote()
+		w.passports.Client = staleClient{w.passports.Client, behind}
+		mission := types.NamespacedName{Namespace: w.namespace, Name: "mission"}
+		_, _ = w.passports.Reconcile(ctx, ctrl.Request{NamespacedName: mission}) // it may well give a conflict
+		Expect(w.wrote()).To(BeEmpty())
+		Expect(w.claims().Expiry).To(Equal(extended))
+	})
+
+	It("makes no checkout for a mission that is gone", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.live(0)
+		w.clock.Step(400 * time.Second)
+		w.settle()
+		behind := w.view()
+		Expect(w.admin.Delete(ctx, w.mission())).To(Succeed())
+		w.settle()
+		own := w.view().checkouts.Items
+		Expect(own).To(HaveLen(1), "the operator's own")
+		w.review(own[0].Name, v1alpha1.DecisionApproved, "agreed")
+		w.settle()
+		Expect(client.IgnoreNotFound(w.admin.Delete(ctx, &own[0]))).To(Succeed())
+		w.settle()
+		w.clock.Step(2 * time.Hour)
+		w.wrote()
+		w.takeOver(behind)
+		Expect(w.wrote()).NotTo(ContainElement(HavePrefix("create Checkout")))
 	})
 
 	It("makes no block again that a person has removed since", func(ctx context.Context) {

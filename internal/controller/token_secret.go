@@ -3,6 +3,7 @@ package controller
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,20 +46,26 @@ type tokenSecrets struct {
 	manager types.NamespacedName
 
 	mu sync.Mutex
-	// good holds, by passport, the resourceVersion at which its Secret was last known to be right.
-	good map[types.UID]string
+	// good holds, by passport, what its Secret was when it was last known to be right.
+	good map[types.UID]trust
+}
+
+// trust is what is known of a Secret: the resourceVersion at which it was right, and the digest of the
+// claims that were right then. An old view of the passport asks for others.
+type trust struct {
+	resourceVersion string
+	claims          [sha256.Size]byte
 }
 
 // create writes the first Secret of a passport. Where the passport has one already, from before a
 // crash, it gives the token in that one instead, and its claims. The error may be a deliveryProblem.
 func (s *tokenSecrets) create(
-	ctx context.Context, passport *v1alpha1.Passport, signed string, ring token.Ring,
+	ctx context.Context, passport *v1alpha1.Passport, wanted *token.Claims, signed string, ring token.Ring,
 ) (claims *token.Claims, err error) {
 	secret := s.secret(passport, lifecycle.SecretName(passport), signed, ring)
 	if err = s.client.Create(ctx, secret); err == nil {
-		s.trust(passport.UID, secret.ResourceVersion)
 		s.follow(passport.Namespace)
-		return nil, nil
+		return nil, s.trust(passport.UID, secret, wanted)
 	}
 	if !apierrors.IsAlreadyExists(err) {
 		return nil, s.problem(passport, err)
@@ -86,36 +93,33 @@ func (s *tokenSecrets) adopt(ctx context.Context, passport *v1alpha1.Passport, r
 		// Ours by name and owner, but not a token of ours: edited by hand before the issue was stored.
 		return nil, client.IgnoreNotFound(s.delete(ctx, &secret))
 	}
-	s.trust(passport.UID, secret.ResourceVersion)
-	return claims, nil
+	return claims, s.trust(passport.UID, &secret, claims)
 }
 
 // keep sees to it that the Secret of an Active passport holds the token of its claims. It costs
 // nothing while the watch has seen no change. The error may be a deliveryProblem.
 func (s *tokenSecrets) keep(ctx context.Context, passport *v1alpha1.Passport, ring token.Ring) error {
 	s.follow(passport.Namespace)
-	if s.trusted(passport.UID, secretOf(passport)) {
-		return nil
-	}
 	claims, err := claimsOf(passport)
 	if err != nil {
+		return err
+	}
+	if right, err := s.trusted(passport, claims); err != nil || right {
 		return err
 	}
 	name := passport.Status.Issued.SecretName
 	var have corev1.Secret
 	err = s.client.Get(ctx, types.NamespacedName{Namespace: passport.Namespace, Name: name}, &have)
 	switch {
-	case apierrors.IsNotFound(err):
-		if active, err := s.stillActive(ctx, passport); err != nil || !active {
-			return err
-		}
-	case err != nil:
+	case err != nil && !apierrors.IsNotFound(err):
 		return s.problem(passport, err)
-	case !owned(&have, passport):
+	case err == nil && !owned(&have, passport):
 		return conflict(passport, name)
-	case holds(&have, passport, claims, ring):
-		s.trust(passport.UID, have.ResourceVersion)
-		return nil
+	case err == nil && isRight(&have, passport, claims, ring):
+		return s.trust(passport.UID, &have, claims)
+	}
+	if meant, err := s.isMeant(ctx, passport, claims); err != nil || !meant {
+		return err
 	}
 	signed, signErr := token.Sign(ring.Signing(), claims)
 	if signErr != nil {
@@ -131,18 +135,18 @@ func (s *tokenSecrets) keep(ctx context.Context, passport *v1alpha1.Passport, ri
 	if err != nil {
 		return s.problem(passport, err)
 	}
-	s.trust(passport.UID, want.ResourceVersion)
-	return nil
+	return s.trust(passport.UID, want, claims)
 }
 
-// stillActive says whether the stored Passport is Active: one that is over, which an old cache does not
-// show yet, gets no token back.
-func (s *tokenSecrets) stillActive(ctx context.Context, passport *v1alpha1.Passport) (bool, error) {
-	var stored v1alpha1.Passport
-	if err := s.live.Get(ctx, client.ObjectKeyFromObject(passport), &stored); err != nil {
-		return false, client.IgnoreNotFound(err)
+// isMeant says whether the stored Passport is Active with these claims. An old cache may show one that
+// is over, which gets no token back, or one that was extended since, whose token is newer.
+func (s *tokenSecrets) isMeant(ctx context.Context, passport *v1alpha1.Passport, claims *token.Claims) (bool, error) {
+	stored, err := find[v1alpha1.Passport](ctx, s.live, passport.Namespace, passport.Name)
+	if err != nil || stored == nil || stored.UID != passport.UID || stored.Status.Phase != v1alpha1.PhaseActive {
+		return false, err
 	}
-	return stored.UID == passport.UID && stored.Status.Phase == v1alpha1.PhaseActive, nil
+	newest, err := claimsOf(stored)
+	return err == nil && sameClaims(newest, claims), err
 }
 
 // remove deletes whatever token Secrets a finished passport has left.
@@ -151,7 +155,7 @@ func (s *tokenSecrets) remove(ctx context.Context, passport *v1alpha1.Passport) 
 		return nil
 	}
 	name := lifecycle.SecretName(passport)
-	if s.watch != nil && s.known(passport.UID) == "" {
+	if s.watch != nil && s.known(passport.UID).resourceVersion == "" {
 		if secrets, known := s.watch.find(passport.Namespace, passport.UID); known && len(secrets) == 0 {
 			return nil
 		}
@@ -179,25 +183,38 @@ func (s *tokenSecrets) follow(namespace string) {
 	}
 }
 
-func (s *tokenSecrets) trust(passport types.UID, resourceVersion string) {
+// trust notes that a Secret, as it is now, is right for these claims.
+func (s *tokenSecrets) trust(passport types.UID, secret *corev1.Secret, claims *token.Claims) error {
+	digest, err := digestOf(claims)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.good == nil {
-		s.good = map[types.UID]string{}
+		s.good = map[types.UID]trust{}
 	}
-	s.good[passport] = resourceVersion
+	s.good[passport] = trust{resourceVersion: secret.ResourceVersion, claims: digest}
+	return nil
 }
 
-// trusted says whether a Secret of the passport's needs no look: it was right once, and the watch shows
-// no change since. The watch is asked here, and its events only bring the passport back: so a change is
-// found whether its event comes before trust or after it.
-func (s *tokenSecrets) trusted(passport types.UID, secret types.NamespacedName) bool {
-	known := s.known(passport)
+// trusted says whether a passport's Secret needs no look: it was right for these claims once, and is
+// as it was then.
+func (s *tokenSecrets) trusted(passport *v1alpha1.Passport, claims *token.Claims) (bool, error) {
+	digest, err := digestOf(claims)
+	return err == nil && s.known(passport.UID).claims == digest && s.unchanged(passport.UID, secretOf(passport)), err
+}
+
+// unchanged says whether the watch shows no change of a Secret since it was known to be right. The watch
+// is asked here, and its events only bring the passport back: so a change is found whether its event
+// comes before trust or after it.
+func (s *tokenSecrets) unchanged(passport types.UID, secret types.NamespacedName) bool {
+	known := s.known(passport).resourceVersion
 	return known != "" && (s.watch == nil || !s.watch.changedSince(secret, known))
 }
 
-// known gives the resourceVersion at which the passport's Secret was last known to be right.
-func (s *tokenSecrets) known(passport types.UID) string {
+// known gives what the passport's Secret was when it was last known to be right.
+func (s *tokenSecrets) known(passport types.UID) trust {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.good[passport]
@@ -254,9 +271,9 @@ func owned(secret *corev1.Secret, passport *v1alpha1.Passport) bool {
 	return secret.Type == v1alpha1.SecretTypePassportToken && owner != nil && owner.UID == passport.UID
 }
 
-// holds says whether a Secret is just as it should be: a token with these very claims, signed by a
+// isRight says whether a Secret is just as it should be: a token with these very claims, signed by a
 // key that still stands, the keys that verify it, and the label by which it is watched.
-func holds(secret *corev1.Secret, passport *v1alpha1.Passport, claims *token.Claims, ring token.Ring) bool {
+func isRight(secret *corev1.Secret, passport *v1alpha1.Passport, claims *token.Claims, ring token.Ring) bool {
 	signed, err := token.VerifySignature(string(secret.Data[v1alpha1.SecretKeyToken]), ring)
 	return err == nil &&
 		sameClaims(signed, claims) &&
@@ -266,9 +283,14 @@ func holds(secret *corev1.Secret, passport *v1alpha1.Passport, claims *token.Cla
 }
 
 func sameClaims(a, b *token.Claims) bool {
-	encodedA, errA := json.Marshal(a)
-	encodedB, errB := json.Marshal(b)
-	return errA == nil && errB == nil && bytes.Equal(encodedA, encodedB)
+	digestA, errA := digestOf(a)
+	digestB, errB := digestOf(b)
+	return errA == nil && errB == nil && digestA == digestB
+}
+
+func digestOf(claims *token.Claims) ([sha256.Size]byte, error) {
+	encoded, err := json.Marshal(claims)
+	return sha256.Sum256(encoded), err
 }
 
 func conflict(passport *v1alpha1.Passport, name string) error {

@@ -3,6 +3,7 @@ package controller_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
@@ -208,41 +210,28 @@ func (w *world) round() error {
 		if err := w.admin.List(w.ctx, kind.list, client.InNamespace(w.namespace)); err != nil {
 			return err
 		}
-		for _, name := range namesIn(kind.list) {
-			_, err := kind.reconcile(w.ctx, ctrl.Request{NamespacedName: types.NamespacedName{Namespace: w.namespace, Name: name}})
-			if err != nil && !apierrors.IsConflict(err) {
-				last = err
-			}
+		if err := w.reconcileEach(kind.list, kind.reconcile); err != nil {
+			last = err
 		}
 	}
 	return last
 }
 
-func namesIn(list client.ObjectList) []string {
-	var names []string
-	switch l := list.(type) {
-	case *v1alpha1.AgentPassportList:
-		for i := range l.Items {
-			names = append(names, l.Items[i].Name)
+// reconcileEach reconciles every object of a list, and gives the last error but conflicts.
+func (w *world) reconcileEach(list client.ObjectList, reconcile func(context.Context, ctrl.Request) (ctrl.Result, error)) error {
+	var last error
+	err := meta.EachListItem(list, func(item runtime.Object) error {
+		object, err := meta.Accessor(item)
+		if err != nil {
+			return err
 		}
-	case *v1alpha1.AgentBlockList:
-		for i := range l.Items {
-			names = append(names, l.Items[i].Name)
+		_, err = reconcile(w.ctx, ctrl.Request{NamespacedName: types.NamespacedName{Namespace: w.namespace, Name: object.GetName()}})
+		if err != nil && !apierrors.IsConflict(err) {
+			last = err
 		}
-	case *v1alpha1.PassportList:
-		for i := range l.Items {
-			names = append(names, l.Items[i].Name)
-		}
-	case *v1alpha1.CheckpointList:
-		for i := range l.Items {
-			names = append(names, l.Items[i].Name)
-		}
-	case *v1alpha1.CheckoutList:
-		for i := range l.Items {
-			names = append(names, l.Items[i].Name)
-		}
-	}
-	return names
+		return nil
+	})
+	return errors.Join(err, last)
 }
 
 // agent makes an AgentPassport; with may change it first.

@@ -25,9 +25,11 @@ type operator struct {
 	writes    int
 
 	// What the operator remembers until it is restarted: the versions that it wrote itself, the Secrets
-	// that it knows to be right, whether it watches Secrets, and when to look again.
+	// that it knows to be right, since when it has been at work on each deletion, whether it watches
+	// Secrets, and when to look again.
 	written   map[types.UID]int
 	good      map[types.UID]trust
+	deletions map[types.UID]time.Time
 	following bool
 	wakes     map[string]time.Time
 
@@ -68,6 +70,7 @@ func (w *world) restart() {
 	w.fate = func() fate { return lands }
 	w.dead, w.following = false, false
 	w.written, w.good, w.wakes = map[types.UID]int{}, map[types.UID]trust{}, map[string]time.Time{}
+	w.deletions = map[types.UID]time.Time{}
 }
 
 // do makes one write, or not, as fate has it.
@@ -135,6 +138,14 @@ func holdBy[T stored[T]](w *world, k *kind[T], object T, finalizers ...string) e
 	return nil
 }
 
+// heldUntil is when a deletion is let go at the latest: an hour after this operator first saw it.
+func (w *world) heldUntil(uid types.UID) time.Time {
+	if _, seen := w.deletions[uid]; !seen {
+		w.deletions[uid] = w.now
+	}
+	return w.deletions[uid].Add(time.Hour)
+}
+
 // reconcile takes one object as far as it goes now, and notes when to look again.
 func (w *world) reconcile(key string, take func() (wake time.Time, err error)) error {
 	delete(w.wakes, key)
@@ -195,6 +206,14 @@ func (w *world) storePassport(passport *v1alpha1.Passport, status v1alpha1.Passp
 // issue takes a Pending passport to Active, or says why not: Secret, status.
 func (w *world) issue(passport *v1alpha1.Passport) (time.Time, error) {
 	decision := w.decide(passport, w.agents.cached(), w.blocks.cached())
+	if decision.Verdict != VerdictIssue {
+		if adopted, _, err := w.adopt(passport); err != nil || adopted != nil {
+			if err != nil {
+				return time.Time{}, err
+			}
+			return w.activate(passport, *adopted)
+		}
+	}
 	if decision.Verdict == VerdictReject {
 		return w.reject(passport)
 	}
@@ -230,12 +249,6 @@ func (w *world) decide(passport *v1alpha1.Passport, agents []*v1alpha1.AgentPass
 
 // reject looks once more, live, before it writes what never changes.
 func (w *world) reject(passport *v1alpha1.Passport) (time.Time, error) {
-	if adopted, _, err := w.adopt(passport); err != nil || adopted != nil {
-		if err != nil {
-			return time.Time{}, err
-		}
-		return w.activate(passport, *adopted)
-	}
 	decision := w.decide(passport, w.agents.live(), w.blocks.live())
 	if decision.Verdict != VerdictReject {
 		return w.now.Add(time.Second), nil
@@ -359,7 +372,7 @@ func (w *world) block(passport *v1alpha1.Passport, blocks []v1alpha1.AgentBlock)
 	if len(blocks) == 0 {
 		return false, nil
 	}
-	if newest, there := named(w.passports.live(), passport.Name); !there || newest.UID != passport.UID || newest.ResourceVersion != passport.ResourceVersion {
+	if !w.isNewest(passport) {
 		return true, nil
 	}
 	for i := range blocks {
@@ -372,6 +385,12 @@ func (w *world) block(passport *v1alpha1.Passport, blocks []v1alpha1.AgentBlock)
 		}
 	}
 	return false, nil
+}
+
+// isNewest says whether a passport, as read, is as it is stored.
+func (w *world) isNewest(passport *v1alpha1.Passport) bool {
+	newest, there := named(w.passports.live(), passport.Name)
+	return there && newest.UID == passport.UID && newest.ResourceVersion == passport.ResourceVersion
 }
 
 // deliver stores the status and brings the Secret in line with it; where the token stays as it is, the
@@ -442,7 +461,7 @@ func (w *world) delete(checkpoint *v1alpha1.Checkpoint) error {
 
 // conclude takes a finished passport out of the world.
 func (w *world) conclude(passport *v1alpha1.Passport) (time.Time, error) {
-	held := passport.DeletionTimestamp != nil && !w.now.Before(passport.DeletionTimestamp.Add(time.Hour))
+	held := passport.DeletionTimestamp != nil && !w.now.Before(w.heldUntil(passport.UID))
 	if err := w.removeSecret(passport); err != nil && !held {
 		return time.Time{}, err
 	}
@@ -478,6 +497,9 @@ func (w *world) checkOut(passport *v1alpha1.Passport) (outcome Outcome, stale bo
 	}
 	situation.Agent = w.agentOf(passport)
 	if outcome = w.confirmed(situation); outcome.Checkout != nil {
+		if !w.isNewest(passport) {
+			return outcome, true, nil
+		}
 		made := outcome.Checkout
 		err := w.do(func() error {
 			err := create(w, &w.checkouts, made)
@@ -504,7 +526,7 @@ func (w *world) keptFor(passport *v1alpha1.Passport, held bool, again time.Time)
 		if its == nil || Judged(its) || held {
 			return false, time.Time{}
 		}
-		return true, passport.DeletionTimestamp.Add(time.Hour)
+		return true, w.heldUntil(passport.UID)
 	}
 	if passport.Status.Checkout == nil && !again.IsZero() {
 		return true, again
@@ -596,16 +618,15 @@ func (w *world) keepSecret(passport *v1alpha1.Passport) (conflict bool, err erro
 	want := secretOf(passport, passport.Status)
 	have, there := named(w.secrets.live(), want.Name)
 	switch {
-	case !there:
-		if newest, is := named(w.passports.live(), passport.Name); !is || newest.UID != passport.UID || newest.Status.Phase != v1alpha1.PhaseActive {
-			return false, nil
-		}
-		err = w.do(func() error { return create(w, &w.secrets, want) })
-	case have.Owner != passport.UID:
+	case there && have.Owner != passport.UID:
 		return true, nil
-	case equality.Semantic.DeepEqual(have.Token, want.Token):
+	case there && equality.Semantic.DeepEqual(have.Token, want.Token):
 		w.trustIn(passport, have)
 		return false, nil
+	case !w.isMeant(passport, want.Token):
+		return false, nil
+	case !there:
+		err = w.do(func() error { return create(w, &w.secrets, want) })
 	default:
 		want.UID, want.CreationTimestamp, want.ResourceVersion = have.UID, have.CreationTimestamp, have.ResourceVersion
 		err = w.do(func() error { return update(w, &w.secrets, want) })
@@ -614,6 +635,13 @@ func (w *world) keepSecret(passport *v1alpha1.Passport) (conflict bool, err erro
 		w.trustIn(passport, want)
 	}
 	return false, err
+}
+
+// isMeant says whether the stored Passport is Active with this token.
+func (w *world) isMeant(passport *v1alpha1.Passport, token *signed) bool {
+	newest, there := named(w.passports.live(), passport.Name)
+	return there && newest.UID == passport.UID && newest.Status.Phase == v1alpha1.PhaseActive &&
+		equality.Semantic.DeepEqual(secretOf(newest, newest.Status).Token, token)
 }
 
 func (w *world) removeSecret(passport *v1alpha1.Passport) error {
@@ -720,7 +748,7 @@ func (w *world) waitForMission(checkout *v1alpha1.Checkout, err error) (time.Tim
 	if checkout.DeletionTimestamp == nil {
 		return time.Time{}, err
 	}
-	hold := checkout.DeletionTimestamp.Add(time.Hour)
+	hold := w.heldUntil(checkout.UID)
 	if !w.now.Before(hold) {
 		return time.Time{}, holdBy(w, &w.checkouts, checkout)
 	}
@@ -840,6 +868,11 @@ func (w *world) takeAgent(name string) (time.Time, error) {
 		if err := but(w.do(func() error { return update(w, &w.checkouts, checkout) }), errNotFound); err != nil {
 			return time.Time{}, err
 		}
+	}
+	if more := slices.ContainsFunc(checkouts, func(c v1alpha1.Checkout) bool {
+		return Feeds(&c, agent) && !slices.ContainsFunc(fed, func(f *v1alpha1.Checkout) bool { return f.UID == c.UID })
+	}); more {
+		return w.now.Add(10 * time.Second), nil
 	}
 	return time.Time{}, nil
 }
