@@ -83,6 +83,8 @@ const (
 	ReasonAgentNotFound Reason = "AgentNotFound"
 	// ReasonNamespaceNotEnabled: the namespace's owner has not consented to token Secrets.
 	ReasonNamespaceNotEnabled Reason = "NamespaceNotEnabled"
+	// ReasonAuditUnavailable: the audit log does not take the record of the issue.
+	ReasonAuditUnavailable Reason = "AuditUnavailable"
 	// ReasonSecretConflict: a Secret of that name belongs to someone else.
 	ReasonSecretConflict Reason = "SecretConflict"
 	// ReasonSecretRefused: the API server refuses the Secret, by a quota or a policy.

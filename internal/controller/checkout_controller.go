@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/audit/steps"
 	"agentpassport.dev/operator/internal/lifecycle"
 	"agentpassport.dev/operator/internal/review"
 )
@@ -32,6 +33,7 @@ type CheckoutReconciler struct {
 	// Username of the operator, in which it acts for reviewers.
 	Username string
 
+	trail   *AuditTrail
 	written ownWrites
 	held    holds
 }
@@ -159,6 +161,9 @@ func (r *CheckoutReconciler) lift(ctx context.Context, namespace, name string, l
 // Passport is gone and its time is over. It takes the finalizer off one that is being deleted.
 func (r *CheckoutReconciler) cleanUp(ctx context.Context, checkout *v1alpha1.Checkout, passport *v1alpha1.Passport) (ctrl.Result, error) {
 	if checkout.DeletionTimestamp != nil {
+		if err := r.record(ctx, checkout); err != nil && r.Clock.Now().Before(r.held.until(checkout, r.Clock.Now())) {
+			return later(err)
+		}
 		return ctrl.Result{}, r.release(ctx, checkout)
 	}
 	until := checkout.CreationTimestamp.Add(orphanRetention)
@@ -176,7 +181,15 @@ func (r *CheckoutReconciler) cleanUp(ctx context.Context, checkout *v1alpha1.Che
 	if left := until.Sub(r.Clock.Now()); left > 0 {
 		return ctrl.Result{RequeueAfter: left}, nil
 	}
+	if err := r.record(ctx, checkout); err != nil {
+		return later(err)
+	}
 	return ctrl.Result{}, client.IgnoreNotFound(r.Delete(ctx, checkout, client.Preconditions{UID: &checkout.UID}))
+}
+
+// record sees to it that what became of a checkout is in the audit log, before it goes.
+func (r *CheckoutReconciler) record(ctx context.Context, checkout *v1alpha1.Checkout) error {
+	return r.trail.record(ctx, steps.Checkout(checkout, r.Username)...)
 }
 
 // store writes the status, if it changed, and then tells of it.

@@ -168,6 +168,8 @@ type endState struct {
 	Checkouts   []string
 	Baseline    int64
 	HasSecret   bool
+	// Trail is what the audit log tells of the passports, in order, and of what is set up.
+	Trail, Setup []string
 }
 
 func (w *world) endState() endState {
@@ -201,6 +203,7 @@ func (w *world) endState() endState {
 		}
 	}
 	end.HasSecret = !w.secretGone()
+	end.Trail, end.Setup = w.log.told(), w.log.configured()
 	reports := &v1alpha1.CheckpointList{}
 	Expect(w.admin.List(w.ctx, reports, inNamespace(w))).To(Succeed())
 	for i := range reports.Items {

@@ -65,11 +65,13 @@ func unready(ctx context.Context, changes ...func(*rest.Config)) *world {
 	})
 	Expect(err).NotTo(HaveOccurred())
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	Expect(controller.Setup(running, mgr, controller.Options{
+	options := controller.Options{
 		Clock: w.clock, Keys: w.keys, Namespace: apiserver.OperatorNamespace, ServiceAccount: apiserver.ManagerServiceAccount,
 		Issuer: issuer, TrustDomain: "example.org", GatewayAudience: "gateway",
 		RotationInterval: 24 * time.Hour, PassportWorkers: 4, Registry: prometheus.NewRegistry(), NewQueue: steppedQueue(w.clock),
-	})).To(Succeed())
+	}
+	options.Trail = controller.NewAuditTrail(w.log, options.Username())
+	Expect(controller.Setup(running, mgr, options)).To(Succeed())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(running) }()
 	DeferCleanup(func(ctx context.Context) {

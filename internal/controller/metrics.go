@@ -37,6 +37,10 @@ var (
 		Namespace: metricsNamespace, Name: "stale_cache_skips_total",
 		Help: "Reconciles skipped because the cache had not seen the controller's own last write.",
 	})
+	auditFailures = prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: metricsNamespace, Name: "audit_append_failures_total",
+		Help: "Requests to the audit log that it did not answer well. While they fail no passport is issued.",
+	})
 	issueDuration = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Namespace: metricsNamespace, Name: "passport_issue_duration_seconds",
 		Help:    "Time from a Passport's creation until its token was there, in seconds; creation is cut to a whole second.",
@@ -50,7 +54,7 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 
 func init() {
 	metrics.Registry.MustRegister(passportsIssued, passportsEnded, passportsRefused, checkpointsAccepted,
-		checkpointsRejected, checkoutsJudged, checkoutsRefused, flagsRaised, reviewsDecided, signalsRaised, waits, deliveryProblems, keyChanges, staleSkips, issueDuration)
+		checkpointsRejected, checkoutsJudged, checkoutsRefused, flagsRaised, reviewsDecided, signalsRaised, waits, deliveryProblems, keyChanges, staleSkips, auditFailures, issueDuration)
 }
 
 // cacheGauge counts objects by a label whenever it is scraped, from the cache.

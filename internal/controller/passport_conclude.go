@@ -13,13 +13,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/audit/steps"
 	"agentpassport.dev/operator/internal/lifecycle"
 	"agentpassport.dev/operator/internal/token"
 )
 
 // conclude takes a finished passport out of the world: its Secret at once; once the mission is decided
-// and ttlSecondsAfterFinished are over, or with its deletion, its checkpoints and itself. Its Checkout
-// follows it.
+// and ttlSecondsAfterFinished are over, or with its deletion, its checkpoints and itself, once all its
+// steps are in the audit log. Its Checkout follows it.
 func (r *PassportReconciler) conclude(ctx context.Context, passport *v1alpha1.Passport) (ctrl.Result, error) {
 	if err := r.removeSecret(ctx, passport); err != nil {
 		return ctrl.Result{}, err
@@ -40,6 +41,9 @@ func (r *PassportReconciler) conclude(ctx context.Context, passport *v1alpha1.Pa
 	}
 	if kept {
 		return result, r.trim(ctx, passport)
+	}
+	if err := r.trail.mission(ctx, r.Client, passport.Namespace, passport.Name); err != nil && !r.heldLongEnough(passport) {
+		return later(err)
 	}
 	if err := r.deleteCheckpoints(ctx, passport); err != nil {
 		return ctrl.Result{}, err
@@ -151,6 +155,9 @@ func (r *PassportReconciler) abandon(ctx context.Context, passport *v1alpha1.Pas
 	}
 	if claims != nil {
 		return r.activate(ctx, passport, adopted(passport, claims))
+	}
+	if err := r.trail.record(ctx, steps.Abandoned(passport)); err != nil && !r.heldLongEnough(passport) {
+		return later(err)
 	}
 	if err := r.deleteCheckpoints(ctx, passport); err != nil {
 		return ctrl.Result{}, err

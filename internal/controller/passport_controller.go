@@ -58,6 +58,7 @@ type PassportReconciler struct {
 	// Thresholds of the detectors.
 	Thresholds review.Thresholds
 
+	trail   *AuditTrail
 	secrets *tokenSecrets
 	lists   *liveLists
 	written ownWrites

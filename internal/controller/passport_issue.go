@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/audit/steps"
 	"agentpassport.dev/operator/internal/lifecycle"
 	"agentpassport.dev/operator/internal/scope"
 	"agentpassport.dev/operator/internal/token"
@@ -24,8 +26,9 @@ type candidate struct {
 	signed string
 }
 
-// issue takes a Pending passport to Active, or says why not: judge, Secret, status. A crash after
-// the Secret finds its token again and adopts its claims, so that a mission never has two.
+// issue takes a Pending passport to Active, or says why not: judge, audit record, Secret, status. A
+// crash after the record, or the Secret, finds it again and issues what it says, so that a mission never
+// has two.
 func (r *PassportReconciler) issue(ctx context.Context, passport *v1alpha1.Passport, ring token.Ring) (ctrl.Result, error) {
 	decision, issued, err := r.judge(ctx, r.Client, passport, ring)
 	if err != nil {
@@ -43,6 +46,14 @@ func (r *PassportReconciler) issue(ctx context.Context, passport *v1alpha1.Passp
 	if decision.Verdict == lifecycle.VerdictReject {
 		return r.reject(ctx, passport, ring)
 	}
+	if decision.Verdict == lifecycle.VerdictIssue {
+		if issued, err = r.recorded(ctx, passport, issued, ring); err != nil {
+			decision = lifecycle.Decision{
+				Verdict: lifecycle.VerdictWait, Reason: v1alpha1.ReasonAuditUnavailable,
+				Message: "no passport is issued that is not in the audit log, and the log does not take it: " + err.Error(),
+			}
+		}
+	}
 	if decision.Verdict == lifecycle.VerdictIssue && passport.Spec.TokenDelivery != v1alpha1.DeliveryNone {
 		claims, createErr := r.secrets.create(ctx, passport, issued.claims, issued.signed, ring)
 		switch problem := asProblem(createErr); {
@@ -58,6 +69,37 @@ func (r *PassportReconciler) issue(ctx context.Context, passport *v1alpha1.Passp
 		return r.wait(ctx, passport, decision)
 	}
 	return r.activate(ctx, passport, issued.status)
+}
+
+// candidateOf is a passport as it would be issued with terms at a time. The error may be a
+// token.ErrTooLarge.
+func candidateOf(passport *v1alpha1.Passport, terms v1alpha1.IssuedTerms, at time.Time, ring token.Ring) (*candidate, error) {
+	uid := string(passport.UID)
+	issued := &candidate{status: lifecycle.Issue(passport, terms, at, token.JTI(uid), token.SessionID(uid))}
+	trial := passport.DeepCopy()
+	trial.Status = issued.status
+	var err error
+	if issued.claims, err = claimsOf(trial); err != nil {
+		return nil, err
+	}
+	issued.signed, err = token.Sign(ring.Signing(), issued.claims)
+	return issued, err
+}
+
+// recorded puts the issue of a passport into the audit log, before any token of it exists. The first
+// record counts: a repeat after a crash is issued as that one says, and not as things are by now.
+func (r *PassportReconciler) recorded(
+	ctx context.Context, passport *v1alpha1.Passport, issued *candidate, ring token.Ring,
+) (*candidate, error) {
+	record, err := r.trail.issued(ctx, passport, issued.status)
+	if err != nil {
+		return nil, err
+	}
+	terms, at, err := steps.Issued(record)
+	if err != nil || (at.Equal(issued.status.IssueTime.Time) && equality.Semantic.DeepEqual(terms, *issued.status.Issued)) {
+		return issued, err
+	}
+	return candidateOf(passport, terms, at, ring)
 }
 
 // judge decides on a Pending passport by what a reader says. The candidate is there where the
@@ -83,14 +125,7 @@ func (r *PassportReconciler) judge(
 			return lifecycle.Decision{}, nil, err
 		}
 	}
-	issued := &candidate{status: lifecycle.Issue(passport, decision.Terms, now,
-		token.JTI(string(passport.UID)), token.SessionID(string(passport.UID)))}
-	trial := passport.DeepCopy()
-	trial.Status = issued.status
-	if issued.claims, err = claimsOf(trial); err != nil {
-		return lifecycle.Decision{}, nil, err
-	}
-	issued.signed, err = token.Sign(ring.Signing(), issued.claims)
+	issued, err := candidateOf(passport, decision.Terms, now, ring)
 	if errors.Is(err, token.ErrTooLarge) {
 		return lifecycle.Decision{
 			Verdict: lifecycle.VerdictReject, Reason: v1alpha1.ReasonTokenTooLarge,

@@ -60,6 +60,8 @@ type Options struct {
 	GatewayAudience string
 	// RotationInterval is how long a key signs.
 	RotationInterval time.Duration
+	// Trail that every step is recorded in.
+	Trail *AuditTrail
 	// Thresholds of the detectors; zero: the defaults.
 	Thresholds review.Thresholds
 	// PassportWorkers is how many passports are worked on at once.
@@ -68,6 +70,11 @@ type Options struct {
 	Registry prometheus.Registerer
 	// NewQueue replaces the queues of the controllers, for tests with a clock of their own.
 	NewQueue func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request]
+}
+
+// Username of the operator, as the API server knows it.
+func (o Options) Username() string {
+	return "system:serviceaccount:" + o.Namespace + ":" + o.ServiceAccount
 }
 
 // Authority is who issues passports under these options.
@@ -125,6 +132,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	}
 	for _, setup := range []func(ctrl.Manager, Options) error{
 		setupSigningKeys, setupKeyringLoader, setupAgentPassports, setupAgentBlocks, setupCheckpoints, setupCheckouts, setupPassports,
+		setupMissionTrail, setupBlockTrail, setupAgentTrail,
 	} {
 		if err := setup(mgr, options); err != nil {
 			return err
@@ -174,6 +182,7 @@ func NewPassportReconciler(c client.Client, live client.Reader, o Options) *Pass
 		Thresholds: o.Thresholds,
 		secrets:    &tokenSecrets{client: c, live: live, manager: types.NamespacedName{Namespace: o.Namespace, Name: o.ServiceAccount}},
 		lists:      &liveLists{reader: live, clock: o.Clock},
+		trail:      o.Trail,
 	}
 }
 
@@ -199,7 +208,7 @@ func setupCheckouts(mgr ctrl.Manager, o Options) error {
 func NewCheckoutReconciler(c client.Client, live client.Reader, o Options) *CheckoutReconciler {
 	return &CheckoutReconciler{
 		Client: c, Live: live, Clock: o.Clock, Thresholds: cmp.Or(o.Thresholds, review.DefaultThresholds()),
-		Username: "system:serviceaccount:" + o.Namespace + ":" + o.ServiceAccount,
+		Username: o.Username(), trail: o.Trail,
 	}
 }
 
@@ -224,7 +233,7 @@ func setupAgentPassports(mgr ctrl.Manager, o Options) error {
 func setupSigningKeys(mgr ctrl.Manager, o Options) error {
 	r := &SigningKeysReconciler{
 		Client: mgr.GetClient(), Clock: o.Clock, Recorder: mgr.GetEventRecorder("agent-passport-manager"), Keys: o.Keys,
-		Namespace: o.Namespace, Issuer: o.Issuer, Policy: token.DefaultPolicy(o.RotationInterval),
+		Namespace: o.Namespace, Issuer: o.Issuer, Policy: token.DefaultPolicy(o.RotationInterval), Trail: o.Trail,
 	}
 	request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: o.Namespace, Name: KeySecretName}}
 	keys := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {

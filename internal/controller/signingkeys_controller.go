@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"agentpassport.dev/operator/internal/audit/steps"
 	"agentpassport.dev/operator/internal/token"
 )
 
@@ -56,6 +57,8 @@ type SigningKeysReconciler struct {
 	Issuer string
 	// Policy of rotation.
 	Policy token.Policy
+	// Trail that a new key is recorded in.
+	Trail *AuditTrail
 }
 
 // Reconcile does what is due for the keys and says when it is next.
@@ -79,7 +82,12 @@ func (r *SigningKeysReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (
 	if err := r.save(ctx, secret, ring, changes); err != nil {
 		return ctrl.Result{}, err
 	}
-	return ctrl.Result{RequeueAfter: max(token.NextChange(ring, now, r.Policy).Sub(now), 1)}, nil
+	again := max(token.NextChange(ring, now, r.Policy).Sub(now), 1)
+	current := ring.Signing()
+	if err := r.Trail.record(ctx, steps.Key(secret, current.ID, current.ActivatedAt, r.Trail.operator)); err != nil {
+		again = min(again, retryWaiting) // nothing waits for the log but its record
+	}
+	return ctrl.Result{RequeueAfter: again}, nil
 }
 
 // load reads the stored keys, and makes the first ones where there are none.

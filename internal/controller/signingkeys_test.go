@@ -52,6 +52,7 @@ func (w *keyWorld) reconcile(ctx context.Context) {
 		r := &controller.SigningKeysReconciler{
 			Client: c, Clock: w.clock, Recorder: events.NewFakeRecorder(100), Keys: w.keys,
 			Namespace: apiserver.OperatorNamespace, Issuer: issuer, Policy: token.DefaultPolicy(24 * time.Hour),
+			Trail: controller.NewAuditTrail(ledger, "manager"),
 		}
 		if _, err = r.Reconcile(ctx, ctrl.Request{}); err == nil {
 			return

@@ -28,4 +28,5 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	server, err = apiserver.Start(ctx, "../..", apiserver.AllPolicies)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(server.Stop()).To(Succeed()) })
+	openLedger(ctx)
 })

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/controller"
 	"agentpassport.dev/operator/internal/token"
 	"agentpassport.dev/operator/test/apiserver"
@@ -51,12 +53,17 @@ type world struct {
 	// fault may refuse, or lose the answer of, the attempt of this number.
 	fault func(number int, write string, land func() error) error
 	told  *events.FakeRecorder
+	log   *logOfWorld
 
 	passports   *controller.PassportReconciler
 	checkpoints *controller.CheckpointReconciler
 	checkouts   *controller.CheckoutReconciler
 	agents      *controller.AgentPassportReconciler
 	blocks      *controller.AgentBlockReconciler
+
+	missionTrail *controller.MissionTrailReconciler
+	blockTrail   *controller.BlockTrailReconciler
+	agentTrail   *controller.AgentTrailReconciler
 }
 
 const issuer = "https://passports.example.com"
@@ -74,6 +81,7 @@ func newWorld(ctx context.Context) *world {
 		clock: clocktesting.NewFakeClock(time.Now().Truncate(time.Second)),
 	}
 	w.keys.Set(ring)
+	w.log = &logOfWorld{w: w, epoch: 1, held: map[uint64]audit.Record{}}
 	w.restart()
 	return w
 }
@@ -94,6 +102,7 @@ func (w *world) useClient(config *rest.Config, now clock.PassiveClock) {
 		Clock: now, Keys: w.keys, Namespace: apiserver.OperatorNamespace, ServiceAccount: apiserver.ManagerServiceAccount,
 		Issuer: issuer, TrustDomain: "example.org", GatewayAudience: "gateway",
 	}
+	options.Trail = controller.NewAuditTrail(w.log, options.Username())
 	w.told = events.NewFakeRecorder(1000)
 	w.passports = controller.NewPassportReconciler(c, c, options)
 	w.passports.Recorder = w.told
@@ -102,6 +111,9 @@ func (w *world) useClient(config *rest.Config, now clock.PassiveClock) {
 	w.checkouts.Recorder = w.told
 	w.agents = &controller.AgentPassportReconciler{Client: c, Live: c, Clock: now, Recorder: w.told}
 	w.blocks = &controller.AgentBlockReconciler{Client: c, Clock: now}
+	w.missionTrail = controller.NewMissionTrailReconciler(c, options)
+	w.blockTrail = controller.NewBlockTrailReconciler(c, options)
+	w.agentTrail = controller.NewAgentTrailReconciler(c, options)
 }
 
 // observed gives the client with every write of its counted, and open to faults.
@@ -189,10 +201,13 @@ func (w *world) settleUntil(rounds int) error {
 	return fmt.Errorf("not settled after %d rounds: %w; writes: %v", rounds, last, w.writes)
 }
 
+// count counts what was written, to the API server and to the audit log.
 func (w *world) count() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.writes)
+	w.log.mu.Lock()
+	defer w.log.mu.Unlock()
+	return len(w.writes) + w.log.appended
 }
 
 func (w *world) round() error {
@@ -206,6 +221,8 @@ func (w *world) round() error {
 		{&v1alpha1.PassportList{}, w.passports.Reconcile},
 		{&v1alpha1.CheckpointList{}, w.checkpoints.Reconcile},
 		{&v1alpha1.CheckoutList{}, w.checkouts.Reconcile},
+		{&v1alpha1.AgentPassportList{}, w.agentTrail.Reconcile},
+		{&v1alpha1.AgentBlockList{}, w.blockTrail.Reconcile},
 	} {
 		if err := w.admin.List(w.ctx, kind.list, client.InNamespace(w.namespace)); err != nil {
 			return err
@@ -214,7 +231,34 @@ func (w *world) round() error {
 			last = err
 		}
 	}
+	for _, name := range w.missions() {
+		if _, err := w.missionTrail.Reconcile(w.ctx, w.request(name)); err != nil {
+			last = err
+		}
+	}
 	return last
+}
+
+// missions names the Passports that are there, or that a report names.
+func (w *world) missions() []string {
+	GinkgoHelper()
+	now := w.view()
+	var names []string
+	for i := range now.passports.Items {
+		names = append(names, now.passports.Items[i].Name)
+	}
+	for i := range now.checkpoints.Items {
+		names = append(names, now.checkpoints.Items[i].Spec.PassportRef.Name)
+	}
+	for i := range now.checkouts.Items {
+		names = append(names, now.checkouts.Items[i].Spec.PassportRef.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func (w *world) request(name string) ctrl.Request {
+	return ctrl.Request{NamespacedName: types.NamespacedName{Namespace: w.namespace, Name: name}}
 }
 
 // reconcileEach reconciles every object of a list, and gives the last error but conflicts.
@@ -225,7 +269,7 @@ func (w *world) reconcileEach(list client.ObjectList, reconcile func(context.Con
 		if err != nil {
 			return err
 		}
-		_, err = reconcile(w.ctx, ctrl.Request{NamespacedName: types.NamespacedName{Namespace: w.namespace, Name: object.GetName()}})
+		_, err = reconcile(w.ctx, w.request(object.GetName()))
 		if err != nil && !apierrors.IsConflict(err) {
 			last = err
 		}

@@ -1,0 +1,148 @@
+package controller
+
+import (
+	"context"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/audit/steps"
+)
+
+// MissionTrailReconciler records the steps of missions, by the names of their Passports. Nothing waits
+// for it: where the log is away it comes back, and finds the same steps in what is stored.
+type MissionTrailReconciler struct {
+	// Client reads from the cache.
+	client.Client
+
+	trail *AuditTrail
+}
+
+// Reconcile records what is not in the log yet of the missions of one name.
+func (r *MissionTrailReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	mission, err := missionOf(ctx, r.Client, request.Namespace, request.Name)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	records, err := mission.Records(r.trail.operator)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	return later(r.trail.record(ctx, records...))
+}
+
+// later tries again what the log did not take. That is told of once, where it is first seen.
+func later(err error) (ctrl.Result, error) {
+	if err != nil {
+		return ctrl.Result{RequeueAfter: retryWaiting}, nil
+	}
+	return ctrl.Result{}, nil
+}
+
+// BlockTrailReconciler records that agents were blocked, and that they were let work again.
+type BlockTrailReconciler struct {
+	// Client reads from the cache.
+	client.Client
+	// Clock is the API server's.
+	Clock clock.PassiveClock
+
+	trail *AuditTrail
+	gone  remains[*v1alpha1.AgentBlock]
+}
+
+// Reconcile records what is not in the log yet of one block. One that was deleted is recorded as it was
+// last seen.
+func (r *BlockTrailReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	blocks := r.gone.of(request.NamespacedName)
+	block, err := find[v1alpha1.AgentBlock](ctx, r.Client, request.Namespace, request.Name)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if block != nil {
+		blocks = append(blocks, block)
+	}
+	for _, block := range blocks {
+		if err := r.trail.record(ctx, steps.Block(block, r.Clock.Now())...); err != nil {
+			return later(err)
+		}
+		r.gone.forget(request.NamespacedName, block.UID)
+	}
+	return ctrl.Result{}, nil
+}
+
+// AgentTrailReconciler records every change of an agent.
+type AgentTrailReconciler struct {
+	// Client reads from the cache.
+	client.Client
+	// Clock is the API server's.
+	Clock clock.PassiveClock
+
+	trail *AuditTrail
+	gone  remains[*v1alpha1.AgentPassport]
+}
+
+// Reconcile records the generation that an agent is in, and its deletion.
+func (r *AgentTrailReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	for _, agent := range r.gone.of(request.NamespacedName) {
+		change, err := steps.Agent(agent, r.Clock.Now())
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if err := r.trail.record(ctx, change, steps.AgentDeleted(agent, r.Clock.Now())); err != nil {
+			return later(err)
+		}
+		r.gone.forget(request.NamespacedName, agent.UID)
+	}
+	agent, err := find[v1alpha1.AgentPassport](ctx, r.Client, request.Namespace, request.Name)
+	if err != nil || agent == nil {
+		return ctrl.Result{}, err
+	}
+	change, err := steps.Agent(agent, r.Clock.Now())
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	return later(r.trail.record(ctx, change))
+}
+
+// remains keeps objects that were deleted until their records are in the log. Nothing holds their deletion,
+// so that what this process forgets in an outage of the log is lost.
+type remains[T client.Object] struct {
+	mu   sync.Mutex
+	gone map[types.NamespacedName][]T
+}
+
+func (r *remains[T]) keep(object T) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.gone == nil {
+		r.gone = map[types.NamespacedName][]T{}
+	}
+	key := client.ObjectKeyFromObject(object)
+	r.gone[key] = append(r.gone[key], object)
+}
+
+func (r *remains[T]) of(key types.NamespacedName) []T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]T(nil), r.gone[key]...)
+}
+
+func (r *remains[T]) forget(key types.NamespacedName, uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var left []T
+	for _, object := range r.gone[key] {
+		if object.GetUID() != uid {
+			left = append(left, object)
+		}
+	}
+	if len(left) == 0 {
+		delete(r.gone, key)
+		return
+	}
+	r.gone[key] = left
+}

@@ -1,0 +1,159 @@
+package controller_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/mod/sumdb/note"
+
+	"agentpassport.dev/operator/internal/audit"
+	"agentpassport.dev/operator/internal/audit/tlog"
+)
+
+// ledger is the one audit log of the suite: a real one, in a folder of its own.
+var ledger *tlog.Log
+
+// openLedger opens it. What the suite leaves in it has to hold.
+func openLedger(ctx context.Context) {
+	GinkgoHelper()
+	private, public, err := note.GenerateKey(rand.Reader, "test")
+	Expect(err).NotTo(HaveOccurred())
+	signer, err := note.NewSigner(private)
+	Expect(err).NotTo(HaveOccurred())
+	verifier, err := note.NewVerifier(public)
+	Expect(err).NotTo(HaveOccurred())
+	path, err := os.MkdirTemp("", "audit-log-")
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(os.RemoveAll, path)
+	storage, err := tlog.OpenFolder(path, signer)
+	Expect(err).NotTo(HaveOccurred())
+	ledger, err = tlog.Open(context.WithoutCancel(ctx), storage, signer, verifier)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func(ctx context.Context) {
+		Expect(ledger.Close()).To(Succeed())
+		_, err := tlog.VerifyFolder(ctx, path, verifier)
+		Expect(err).NotTo(HaveOccurred(), "the trail of the whole suite holds")
+	})
+}
+
+var errLogAway = errors.New("the audit log is away")
+
+// logOfWorld is the suite's audit log as one world sees it.
+type logOfWorld struct {
+	w *world
+
+	mu sync.Mutex
+	// away refuses everything.
+	away bool
+	// epoch is what the log says that it is in.
+	epoch uint64
+	// held are the world's records in the log, in its order.
+	held map[uint64]audit.Record
+	// appended counts the records that were new.
+	appended int
+}
+
+// Append implements controller.AuditLog.
+func (l *logOfWorld) Append(ctx context.Context, records ...audit.Record) (entries []audit.Entry, err error) {
+	names := make([]string, len(records))
+	for i := range records {
+		names[i] = records[i].Step + " " + records[i].Object.Name
+	}
+	land := func() error {
+		entries, err = l.land(ctx, records)
+		return err
+	}
+	l.w.mu.Lock()
+	fault := l.w.fault
+	if fault != nil {
+		l.w.attempts++
+	}
+	number := l.w.attempts
+	l.w.mu.Unlock()
+	if fault == nil {
+		err := land()
+		return entries, err
+	}
+	if err := fault(number, "append "+strings.Join(names, ", "), land); err != nil {
+		return nil, err
+	}
+	return entries, nil
+}
+
+func (l *logOfWorld) land(ctx context.Context, records []audit.Record) ([]audit.Entry, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.away {
+		return nil, errLogAway
+	}
+	entries, err := ledger.Append(ctx, records...)
+	for i := range entries {
+		entries[i].Epoch = l.epoch
+		if _, known := l.held[entries[i].Index]; !known {
+			l.held[entries[i].Index] = entries[i].Record
+			l.appended++
+		}
+	}
+	return entries, err
+}
+
+// set makes the log go away, or come back.
+func (l *logOfWorld) set(away bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.away = away
+}
+
+// records are the world's, in the order of the log.
+func (l *logOfWorld) records() []audit.Record {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var places []uint64
+	for place := range l.held {
+		places = append(places, place)
+	}
+	slices.Sort(places)
+	var records []audit.Record
+	for _, place := range places {
+		records = append(records, l.held[place])
+	}
+	return records
+}
+
+// told tells the records of passports' chains, in order, such as "passport.issue success by admin".
+func (l *logOfWorld) told() []string {
+	var told []string
+	for _, record := range l.records() {
+		if record.PassportJTI != "" {
+			told = append(told, tell(record))
+		}
+	}
+	return told
+}
+
+// configured tells the other records, in no order: each has a chain of its own.
+func (l *logOfWorld) configured() []string {
+	var told []string
+	for _, record := range l.records() {
+		if record.PassportJTI == "" {
+			told = append(told, tell(record))
+		}
+	}
+	slices.Sort(told)
+	return told
+}
+
+func tell(record audit.Record) string {
+	who := record.Actor.Username[strings.LastIndex(record.Actor.Username, ":")+1:]
+	if record.ErrorCode != "" {
+		return record.Step + " " + string(record.Outcome) + " " + record.ErrorCode + " by " + who
+	}
+	return record.Step + " " + string(record.Outcome) + " by " + who
+}

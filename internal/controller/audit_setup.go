@@ -1,0 +1,118 @@
+package controller
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+)
+
+// trailWorkers is how many names are recorded at once. The log has one writer, which takes what waits
+// together.
+const trailWorkers = 32
+
+// NewMissionTrailReconciler gives one that reads from a cache.
+func NewMissionTrailReconciler(c client.Client, o Options) *MissionTrailReconciler {
+	return &MissionTrailReconciler{Client: c, trail: o.Trail}
+}
+
+// NewBlockTrailReconciler gives one that reads from a cache.
+func NewBlockTrailReconciler(c client.Client, o Options) *BlockTrailReconciler {
+	return &BlockTrailReconciler{Client: c, Clock: o.Clock, trail: o.Trail}
+}
+
+// NewAgentTrailReconciler gives one that reads from a cache.
+func NewAgentTrailReconciler(c client.Client, o Options) *AgentTrailReconciler {
+	return &AgentTrailReconciler{Client: c, Clock: o.Clock, trail: o.Trail}
+}
+
+func setupMissionTrail(mgr ctrl.Manager, o Options) error {
+	r := NewMissionTrailReconciler(mgr.GetClient(), o)
+	return ctrl.NewControllerManagedBy(mgr).Named("missiontrail").
+		For(&v1alpha1.Passport{}).
+		Watches(&v1alpha1.Checkpoint{}, handler.EnqueueRequestsFromMapFunc(byMission), builder.WithPredicates(notDeleted)).
+		Watches(&v1alpha1.Checkout{}, handler.EnqueueRequestsFromMapFunc(byMission), builder.WithPredicates(notDeleted)).
+		WatchesRawSource(o.Trail.replay(mgr.GetClient(), missionName,
+			&v1alpha1.PassportList{}, &v1alpha1.CheckpointList{}, &v1alpha1.CheckoutList{})).
+		WithOptions(o.controller(trailWorkers)).
+		Complete(r)
+}
+
+func setupBlockTrail(mgr ctrl.Manager, o Options) error {
+	r := NewBlockTrailReconciler(mgr.GetClient(), o)
+	return ctrl.NewControllerManagedBy(mgr).Named("blocktrail").
+		Watches(&v1alpha1.AgentBlock{}, keepRemains(&r.gone)).
+		WatchesRawSource(o.Trail.replay(mgr.GetClient(), ownName, &v1alpha1.AgentBlockList{})).
+		WithOptions(o.controller(2)).
+		Complete(r)
+}
+
+func setupAgentTrail(mgr ctrl.Manager, o Options) error {
+	r := NewAgentTrailReconciler(mgr.GetClient(), o)
+	return ctrl.NewControllerManagedBy(mgr).Named("agenttrail").
+		Watches(&v1alpha1.AgentPassport{}, keepRemains(&r.gone)).
+		WatchesRawSource(o.Trail.replay(mgr.GetClient(), ownName, &v1alpha1.AgentPassportList{})).
+		WithOptions(o.controller(2)).
+		Complete(r)
+}
+
+// missionName is the name of the Passport that an object is, or is about.
+func missionName(object client.Object) reconcile.Request {
+	if request, is := passportOf(object); is {
+		return request
+	}
+	return ownName(object)
+}
+
+func ownName(object client.Object) reconcile.Request {
+	return reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)}
+}
+
+func byMission(_ context.Context, object client.Object) []reconcile.Request {
+	return []reconcile.Request{missionName(object)}
+}
+
+// replay enqueues everything once the log has begun another epoch.
+func (t *AuditTrail) replay(reader client.Reader, name func(client.Object) reconcile.Request, kinds ...client.ObjectList) source.Source {
+	return source.Func(func(ctx context.Context, queue requestQueue) error {
+		t.onNewEpoch(func() {
+			for _, kind := range kinds {
+				list, ok := kind.DeepCopyObject().(client.ObjectList)
+				if !ok || reader.List(ctx, list) != nil {
+					continue
+				}
+				_ = meta.EachListItem(list, func(item runtime.Object) error {
+					if object, is := item.(client.Object); is {
+						queue.Add(name(object))
+					}
+					return nil
+				})
+			}
+		})
+		return nil
+	})
+}
+
+// keepRemains enqueues every object, and keeps one that is deleted until its records are in.
+func keepRemains[T client.Object](gone *remains[T]) handler.EventHandler {
+	enqueue := handler.EnqueueRequestForObject{}
+	return handler.Funcs{
+		CreateFunc: enqueue.Create,
+		UpdateFunc: enqueue.Update,
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, queue requestQueue) {
+			if object, ok := e.Object.(T); ok {
+				gone.keep(object)
+			}
+			enqueue.Delete(ctx, e, queue)
+		},
+	}
+}

@@ -1,0 +1,180 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/utils/lru"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/audit"
+	"agentpassport.dev/operator/internal/audit/steps"
+)
+
+// AuditLog takes audit records: the client of the log service, or the log itself.
+type AuditLog interface {
+	// Append puts records into the log, in their order, and gives them as they stand there once they are
+	// durable. A record whose id is known is not written again: the first one is given. Where it fails,
+	// nobody knows which of them were written; the same call again finds out.
+	Append(ctx context.Context, records ...audit.Record) ([]audit.Entry, error)
+}
+
+const (
+	// maxKnown is how many records are known to be in the log; the log itself is asked about others.
+	maxKnown = 1 << 17
+	// maxRecords is how many records one request appends.
+	maxRecords = 256
+	// appendTimeout is how long an answer of the log is waited for.
+	appendTimeout = 10 * time.Second
+)
+
+// AuditTrail keeps the audit log in line with what is stored. What it knows to be in the log saves work;
+// the log itself writes nothing twice.
+type AuditTrail struct {
+	log AuditLog
+	// operator is the operator's own username.
+	operator string
+	// known holds the ids of records that are in the log.
+	known *lru.Cache
+
+	mu sync.Mutex
+	// epoch of the log; 0: not known yet.
+	epoch uint64
+	// away says that the log did not answer the last time.
+	away bool
+	// begun is called when the log has begun another epoch: it has lost what was before.
+	begun []func()
+}
+
+// NewAuditTrail gives a trail that ends in a log. Operator is the operator's own username.
+func NewAuditTrail(log AuditLog, operator string) *AuditTrail {
+	return &AuditTrail{log: log, operator: operator, known: lru.New(maxKnown)}
+}
+
+// record sees to it that records are in the log.
+func (t *AuditTrail) record(ctx context.Context, records ...audit.Record) error {
+	missing := slices.DeleteFunc(slices.Clone(records), func(r audit.Record) bool {
+		_, known := t.known.Get(r.ID)
+		return known
+	})
+	for batch := range slices.Chunk(missing, maxRecords) {
+		if _, err := t.append(ctx, batch...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// issued sees to it that the issue of a passport is in the log, and gives its first record.
+func (t *AuditTrail) issued(ctx context.Context, passport *v1alpha1.Passport, status v1alpha1.PassportStatus) (audit.Record, error) {
+	record, err := steps.Issue(passport, status)
+	if err != nil {
+		return audit.Record{}, err
+	}
+	entries, err := t.append(ctx, record)
+	if err != nil {
+		return audit.Record{}, err
+	}
+	return entries[0].Record, nil
+}
+
+func (t *AuditTrail) append(ctx context.Context, records ...audit.Record) ([]audit.Entry, error) {
+	limited, cancel := context.WithTimeout(ctx, appendTimeout)
+	defer cancel()
+	entries, err := t.log.Append(limited, records...)
+	if err == nil && len(entries) != len(records) {
+		err = fmt.Errorf("the audit log answered %d records with %d", len(records), len(entries))
+	}
+	t.note(ctx, err)
+	if err != nil {
+		return nil, err
+	}
+	t.follow(ctx, entries[len(entries)-1].Epoch)
+	for _, entry := range entries {
+		t.known.Add(entry.Record.ID, nil)
+	}
+	return entries, nil
+}
+
+// note tells once of a log that has gone away, and of one that is back.
+func (t *AuditTrail) note(ctx context.Context, err error) {
+	if err != nil {
+		auditFailures.Inc()
+	}
+	t.mu.Lock()
+	was := t.away
+	t.away = err != nil
+	t.mu.Unlock()
+	switch {
+	case err != nil && !was && !errors.Is(err, context.Canceled):
+		log.FromContext(ctx).Error(err, "the audit log does not take records; no passport is issued until it does")
+	case err == nil && was:
+		log.FromContext(ctx).Info("the audit log takes records again")
+	}
+}
+
+// follow notes the epoch that the log is in. Another than before lacks what the one before it held: what
+// the cluster still holds of it is recorded again.
+func (t *AuditTrail) follow(ctx context.Context, epoch uint64) {
+	t.mu.Lock()
+	before := t.epoch
+	t.epoch = epoch
+	begun := t.begun
+	t.mu.Unlock()
+	if before == 0 || before == epoch {
+		return
+	}
+	log.FromContext(ctx).Info("the audit log has begun another epoch; what the cluster holds is recorded again", "epoch", epoch)
+	t.known.Clear()
+	for _, again := range begun {
+		again()
+	}
+}
+
+// onNewEpoch has a function called whenever the log has begun another epoch.
+func (t *AuditTrail) onNewEpoch(again func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.begun = append(t.begun, again)
+}
+
+// mission sees to it that all steps so far of the missions of a name are in the log.
+func (t *AuditTrail) mission(ctx context.Context, reader client.Reader, namespace, name string) error {
+	mission, err := missionOf(ctx, reader, namespace, name)
+	if err != nil {
+		return err
+	}
+	records, err := mission.Records(t.operator)
+	if err != nil {
+		return err
+	}
+	return t.record(ctx, records...)
+}
+
+// missionOf gives what is stored of the missions of a name.
+func missionOf(ctx context.Context, reader client.Reader, namespace, name string) (m steps.Mission, err error) {
+	if m.Passport, err = find[v1alpha1.Passport](ctx, reader, namespace, name); err != nil {
+		return m, err
+	}
+	if m.Checkpoints, err = checkpointsOf(ctx, reader, namespace, name); err != nil {
+		return m, err
+	}
+	if m.Checkouts, err = checkoutsOf(ctx, reader, namespace, name); err != nil {
+		return m, err
+	}
+	if m.Passport == nil || m.Passport.Status.Phase != v1alpha1.PhaseRevoked {
+		return m, nil
+	}
+	// Who revoked it, these say.
+	if m.Blocks, err = blocks(ctx, reader, namespace); err != nil {
+		return m, err
+	}
+	m.Agent, err = agentOf(ctx, reader, m.Passport)
+	return m, err
+}
