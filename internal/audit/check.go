@@ -16,11 +16,11 @@ const maxInteger = 1<<53 - 1
 func Check(record Record) error {
 	switch {
 	case !known(record.Action):
-		return fmt.Errorf("%w: unknown action %q", ErrRecord, record.Action)
+		return fmt.Errorf("%w: its action is none that there is", ErrRecord)
 	case record.Layer != Vault && record.Layer != Proxy && record.Layer != System:
-		return fmt.Errorf("%w: unknown layer %q", ErrRecord, record.Layer)
+		return fmt.Errorf("%w: its layer is none that there is", ErrRecord)
 	case record.Outcome != Success && record.Outcome != Failure && record.Outcome != Pending && record.Outcome != Blocked:
-		return fmt.Errorf("%w: unknown outcome %q", ErrRecord, record.Outcome)
+		return fmt.Errorf("%w: its outcome is none that there is", ErrRecord)
 	case record.Step != string(record.Action) && !strings.HasPrefix(record.Step, string(record.Action)+"/"):
 		return fmt.Errorf("%w: its step is not one of %s", ErrRecord, record.Action)
 	case record.Object.Kind == "", record.Object.UID == "":
