@@ -134,7 +134,12 @@ var errDamaged = errors.New("the index is damaged")
 // openFile opens the file, or makes an empty one.
 func openFile(path string) (db *bolt.DB, s state, err error) {
 	err = guarded(func() error {
-		opened, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait})
+		opened, err := bolt.Open(path, 0o600, &bolt.Options{
+			Timeout: lockWait,
+			// The free pages are found anew at each opening: a damaged list of them would give away pages in use.
+			NoFreelistSync: true,
+			FreelistType:   bolt.FreelistMapType,
+		})
 		if err != nil {
 			return err
 		}

@@ -39,6 +39,10 @@ func (s *service) append(w http.ResponseWriter, r *http.Request, who user.Info) 
 		}
 		return problem(wire.BadRequest, "the body could not be read to its end")
 	}
+	// A slow disk is not the caller's fault.
+	if err := control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
 	records, err := parseRecords(body)
 	if err != nil {
 		return err

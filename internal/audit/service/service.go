@@ -93,6 +93,10 @@ func New(options Options) http.Handler {
 }
 
 func (s *service) serve(w http.ResponseWriter, r *http.Request, methods map[string]func(http.ResponseWriter, *http.Request, user.Info) error) error {
+	// What the request before on this connection has set is not for this one.
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	who, err := s.Access.Authenticate(r)
 	if err != nil {
@@ -158,7 +162,7 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	if err := answer(w, status, wire.Failure{Error: said}); err != nil {
+	if err := s.answer(w, status, wire.Failure{Error: said}); err != nil {
 		s.Log.V(1).Info("an error could not be told", "why", err.Error())
 	}
 }
@@ -189,20 +193,20 @@ func (s *service) say(r *http.Request, err error) wire.Error {
 const answerWait = 30 * time.Second
 
 // answer writes a whole answer.
-func answer(w http.ResponseWriter, status int, body any) error {
+func (s *service) answer(w http.ResponseWriter, status int, body any) error {
 	raw, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, err = w.Write(append(raw, '\n'))
+	_, err = s.patient(w).Write(append(raw, '\n'))
 	return err
 }
 
 // give is answer with success. What then goes wrong is the connection, which has nobody to be told.
 func (s *service) give(w http.ResponseWriter, body any) error {
-	if err := answer(w, http.StatusOK, body); err != nil {
+	if err := s.answer(w, http.StatusOK, body); err != nil {
 		s.Log.V(1).Info("an answer could not be written", "why", err.Error())
 	}
 	return nil
