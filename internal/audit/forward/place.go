@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,7 +9,6 @@ import (
 	"path/filepath"
 
 	kjson "sigs.k8s.io/json"
-	"encoding/json"
 )
 
 // place is how far a log was sent.

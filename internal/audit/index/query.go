@@ -34,8 +34,11 @@ func (q Query) All() bool {
 func (q Query) keys() []key {
 	var keys []key
 	for _, asked := range []key{
-		{byJTI, q.JTI}, {byAgent, q.Agent}, {byNamespace, q.Namespace},
-		{byAction, string(q.Action)}, {byOutcome, string(q.Outcome)},
+		{byJTI, q.JTI},
+		{byAgent, q.Agent},
+		{byNamespace, q.Namespace},
+		{byAction, string(q.Action)},
+		{byOutcome, string(q.Outcome)},
 	} {
 		if asked.value != "" {
 			keys = append(keys, asked)

@@ -97,8 +97,8 @@ func everything() bitmap {
 type span struct{ first, last int64 }
 
 func (s span) bytes() []byte {
-	raw := binary.BigEndian.AppendUint64(nil, uint64(s.first))   //nolint:gosec // G115: only to be read back
-	return binary.BigEndian.AppendUint64(raw, uint64(s.last)) //nolint:gosec // G115: only to be read back
+	raw := binary.BigEndian.AppendUint64(nil, uint64(s.first)) //nolint:gosec // G115: only to be read back
+	return binary.BigEndian.AppendUint64(raw, uint64(s.last))  //nolint:gosec // G115: only to be read back
 }
 
 func spanOf(raw []byte) (span, error) {
