@@ -15,12 +15,12 @@ const maxInteger = 1<<53 - 1
 // that holds what looks like a token or a credential, in any field.
 func Check(record Record) error {
 	switch {
-	case !known(record.Action):
-		return fmt.Errorf("%w: unknown action %q", ErrRecord, record.Action)
+	case !record.Action.Known():
+		return fmt.Errorf("%w: its action is none that there is", ErrRecord)
 	case record.Layer != Vault && record.Layer != Proxy && record.Layer != System:
-		return fmt.Errorf("%w: unknown layer %q", ErrRecord, record.Layer)
-	case record.Outcome != Success && record.Outcome != Failure && record.Outcome != Pending && record.Outcome != Blocked:
-		return fmt.Errorf("%w: unknown outcome %q", ErrRecord, record.Outcome)
+		return fmt.Errorf("%w: its layer is none that there is", ErrRecord)
+	case !record.Outcome.Known():
+		return fmt.Errorf("%w: its outcome is none that there is", ErrRecord)
 	case record.Step != string(record.Action) && !strings.HasPrefix(record.Step, string(record.Action)+"/"):
 		return fmt.Errorf("%w: its step is not one of %s", ErrRecord, record.Action)
 	case record.Object.Kind == "", record.Object.UID == "":
@@ -39,14 +39,20 @@ func Check(record Record) error {
 	return checkValues(record)
 }
 
-func known(action Action) bool {
-	switch action {
+// Known reports that there is such an action.
+func (a Action) Known() bool {
+	switch a {
 	case PassportIssue, PassportCheckpoint, PassportCheckout, PassportReviewDecide, PassportRevoke,
 		PassportRevokeCascade, PassportExpire, PassportReject, AgentBlock, AgentUnblock, SignalRaise,
 		CredentialProxy, DocumentVerify, ConfigChange, KeyRotate, EpochBegin:
 		return true
 	}
 	return false
+}
+
+// Known reports that there is such an outcome.
+func (o Outcome) Known() bool {
+	return o == Success || o == Failure || o == Pending || o == Blocked
 }
 
 // checkValues looks into every field, also those that a later version adds.

@@ -7,5 +7,5 @@
 // also after a restart. Once an add has failed nobody knows what is on disk, so the log refuses
 // everything until it is opened again: Open reads the whole tree, checks it, and goes on from there.
 //
-// Verify checks a copy of a log's folder offline, with the public key alone.
+// VerifyFolder checks a copy of a log's folder offline, with the public key alone.
 package tlog

@@ -29,7 +29,12 @@ type Head struct {
 //
 // Where something does not hold, the error is an audit.ErrBreak that names the first place.
 func VerifyFolder(ctx context.Context, path string, key note.Verifier, heads ...[]byte) (Head, error) {
-	reader := client.FileFetcher{Root: path}
+	return Verify(ctx, client.FileFetcher{Root: path}, key, heads...)
+}
+
+// Verify is VerifyFolder of what a reader reads. The log may grow meanwhile: what is checked is the
+// head that was there at the beginning.
+func Verify(ctx context.Context, reader Reader, key note.Verifier, heads ...[]byte) (Head, error) {
 	s := newScan(reader)
 	head, err := s.published(ctx, key, heads)
 	if err != nil {
