@@ -27,6 +27,7 @@ import (
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/apiclock"
+	"agentpassport.dev/operator/internal/audit/client"
 	"agentpassport.dev/operator/internal/controller"
 	"agentpassport.dev/operator/internal/review"
 	"agentpassport.dev/operator/internal/token"
@@ -49,6 +50,7 @@ type flags struct {
 	rotation        time.Duration
 	passportWorkers int
 	configFile      string
+	auditLog        client.Options
 	thresholds      review.Thresholds
 	log             zap.Options
 }
@@ -68,6 +70,9 @@ func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	set.DurationVar(&f.rotation, "key-rotation-interval", 30*24*time.Hour, "How long a key signs; at least one hour.")
 	set.IntVar(&f.passportWorkers, "passport-workers", 64, "How many passports are worked on at once.")
 	set.StringVar(&f.configFile, "config-file", "", "The config file, YAML with the thresholds of the detectors; empty: the defaults. It is read at the start.")
+	set.StringVar(&f.auditLog.URL, "audit-log-url", "https://agent-passport-auditlog.agent-passport-system.svc:8443", "The audit log, over https. Passports are issued while it takes their records.")
+	set.StringVar(&f.auditLog.CAFile, "audit-log-ca-file", "", "The authorities that may sign the audit log's certificate, PEM, read for every connection; empty: those of the system.")
+	set.StringVar(&f.auditLog.TokenFile, "audit-log-token-file", "", "The bearer token for the audit log, read for every request.")
 	f.log.BindFlags(set)
 	if err := set.Parse(args); err != nil {
 		return nil, err
@@ -165,8 +170,12 @@ func run(ctx context.Context, f *flags) error {
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
 	}
+	auditLog, err := client.New(f.auditLog)
+	if err != nil {
+		return fmt.Errorf("--audit-log-url %s: %w", f.auditLog.URL, err)
+	}
 	keys := &controller.Keyring{}
-	if err := controller.Setup(ctx, mgr, controller.Options{
+	options := controller.Options{
 		Clock:            now,
 		Keys:             keys,
 		Namespace:        f.namespace,
@@ -177,7 +186,9 @@ func run(ctx context.Context, f *flags) error {
 		RotationInterval: f.rotation,
 		Thresholds:       f.thresholds,
 		PassportWorkers:  f.passportWorkers,
-	}); err != nil {
+	}
+	options.Trail = controller.NewAuditTrail(auditLog, options.Username())
+	if err := controller.Setup(ctx, mgr, options); err != nil {
 		return fmt.Errorf("set up the controllers: %w", err)
 	}
 	if err := serveIssuer(ctx, mgr, f, keys); err != nil {
