@@ -10,8 +10,10 @@ for platform in $platforms; do
   os=${platform%%/*}
   arch=${platform##*/}
   echo "image: building for $platform"
-  CGO_ENABLED=0 GOOS="$os" GOARCH="$arch" \
-    go build -trimpath -ldflags='-s -w' -o "dist/image/${os}_${arch}/manager" ./cmd/manager
+  for command in manager auditlog; do
+    CGO_ENABLED=0 GOOS="$os" GOARCH="$arch" \
+      go build -trimpath -ldflags='-s -w' -o "dist/image/${os}_${arch}/$command" "./cmd/$command"
+  done
 done
 
 list=$(echo "$platforms" | tr ' ' ',')
