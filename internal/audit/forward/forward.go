@@ -160,14 +160,16 @@ func (f *Forwarder) Appended() {
 func (f *Forwarder) Run(ctx context.Context) error {
 	backoff := newBackoff()
 	for {
+		before := f.next.Load()
 		err := f.round(ctx)
+		if f.next.Load() > before {
+			backoff = newBackoff()
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil && f.next.Load() < f.source.Head().Size:
-			backoff = newBackoff()
 		case err == nil:
-			backoff = newBackoff()
 			select {
 			case <-ctx.Done():
 				return nil
