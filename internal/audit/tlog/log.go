@@ -383,12 +383,19 @@ func (l *Log) store(ctx context.Context, entries [][]byte) error {
 
 // at reads a record that is in the tree.
 func (l *Log) at(ctx context.Context, index uint64) (audit.Record, error) {
-	entries, err := readBundle(ctx, l.storage, index/layout.EntryBundleWidth, l.scan.tree.End())
+	entry, err := ReadEntry(ctx, l.storage, index, l.scan.tree.End())
+	return entry.Record, err
+}
+
+// ReadEntry reads one entry of a tree of this size, and checks its hash alone.
+func ReadEntry(ctx context.Context, reader Reader, index, size uint64) (audit.Entry, error) {
+	entries, err := readBundle(ctx, reader, index/layout.EntryBundleWidth, size)
 	if err != nil {
-		return audit.Record{}, err
+		return audit.Entry{}, err
 	}
 	if index%layout.EntryBundleWidth >= uint64(len(entries)) {
-		return audit.Record{}, fmt.Errorf("%w: record %d is no longer there", audit.ErrBreak, index)
+		return audit.Entry{}, fmt.Errorf("%w: record %d is no longer there", audit.ErrBreak, index)
 	}
-	return audit.Parse(entries[index%layout.EntryBundleWidth])
+	record, err := audit.Parse(entries[index%layout.EntryBundleWidth])
+	return audit.Entry{Index: index, Record: record}, err
 }
