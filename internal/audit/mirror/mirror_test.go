@@ -214,7 +214,9 @@ func TestAConfigMapThatWasChangedIsRefusedAndMended(t *testing.T) {
 	}
 	whole := read(t, ns)
 	for name, change := range map[string]func(*corev1.ConfigMap){
-		"another size":  func(c *corev1.ConfigMap) { c.Data["checkpoint"] = strings.Replace(c.Data["checkpoint"], "\n1\n", "\n9\n", 1) },
+		"another size": func(c *corev1.ConfigMap) {
+			c.Data["checkpoint"] = strings.Replace(c.Data["checkpoint"], "\n1\n", "\n9\n", 1)
+		},
 		"another epoch": func(c *corev1.ConfigMap) { c.Data["epoch"] = "2" },
 		"no keys":       func(c *corev1.ConfigMap) { delete(c.Data, "keys.json") },
 		"all gone":      func(c *corev1.ConfigMap) { c.Data = nil },

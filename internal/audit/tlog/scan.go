@@ -188,8 +188,8 @@ func (s *scan) meet() error {
 			return err
 		}
 		if !bytes.Equal(root, mark.Root) {
-			return fmt.Errorf("%w: the first %d records are not those that %s was signed for",
-				audit.ErrBreak, mark.Size, mark.From)
+			return &audit.Break{Position: mark.Size, Why: fmt.Sprintf(
+				"the first %d records are not those that %s was signed for", mark.Size, mark.From)}
 		}
 	}
 	return nil

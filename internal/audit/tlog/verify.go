@@ -103,8 +103,8 @@ func (s *scan) published(ctx context.Context, keys Keys, marks []Mark) (Head, er
 	s.marks = append(s.marks, Mark{Head: head, From: "the checkpoint"})
 	for _, known := range marks {
 		if known.Size > head.Size {
-			return Head{}, fmt.Errorf("%w: the log has %d records, and %s of %d was signed: its tail was cut off",
-				audit.ErrBreak, head.Size, known.From, known.Size)
+			return Head{}, &audit.Break{Position: head.Size, Why: fmt.Sprintf(
+				"the log has %d records, and %s of %d was signed: its tail was cut off", head.Size, known.From, known.Size)}
 		}
 		s.marks = append(s.marks, known)
 	}
