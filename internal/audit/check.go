@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -36,7 +38,39 @@ func Check(record Record) error {
 	case record.Action == PassportIssue && (record.Agent == nil || record.Agent.UID == ""):
 		return fmt.Errorf("%w: %s needs agent.uid", ErrRecord, record.Action)
 	}
+	if record.Action == EpochBegin || record.Object.Kind == KindAuditLog {
+		if err := checkOwn(record); err != nil {
+			return err
+		}
+	}
 	return checkValues(record)
+}
+
+// checkOwn refuses a record of the log itself that does not say what it has to.
+func checkOwn(record Record) error {
+	switch {
+	case record.Action != EpochBegin && record.Action != KeyRotate:
+		return fmt.Errorf("%w: %s is no step of an %s", ErrRecord, record.Action, KindAuditLog)
+	case record.Layer != System || record.Object.Kind != KindAuditLog || record.Object.UID != LogUID(record.Object.Name):
+		return fmt.Errorf("%w: %s needs layer %s and an object of kind %s with its uid", ErrRecord, record.Action, System, KindAuditLog)
+	case record.PassportJTI != "", record.Agent != nil:
+		return fmt.Errorf("%w: %s of the log is about no passport and no agent", ErrRecord, record.Action)
+	case record.Facts == nil:
+		return fmt.Errorf("%w: %s needs facts", ErrRecord, record.Action)
+	case record.Action == KeyRotate && record.Facts.KeyID == "":
+		return fmt.Errorf("%w: %s needs facts.key_id", ErrRecord, record.Action)
+	case record.Action == EpochBegin && record.Facts.Reason == "":
+		return fmt.Errorf("%w: %s needs facts.reason", ErrRecord, record.Action)
+	case record.Action == EpochBegin && !(rootOf(record.Facts.Size, record.Facts.Digest) && rootOf(record.Facts.Kept, record.Facts.KeptDigest)):
+		return fmt.Errorf("%w: %s needs the root of each tree whose size it names, in hex", ErrRecord, record.Action)
+	}
+	return nil
+}
+
+// rootOf reports whether a digest can be the root of a tree of this size; none is of no tree.
+func rootOf(size int64, digest string) bool {
+	raw, err := hex.DecodeString(digest)
+	return err == nil && (len(raw) == sha256.Size || (size == 0 && digest == ""))
 }
 
 // Known reports that there is such an action.

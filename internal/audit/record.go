@@ -48,6 +48,10 @@ type Record struct {
 	Hash string `json:"hash,omitempty"`
 }
 
+// KindAuditLog is the kind of the object of what happens to the log itself: its epochs and its keys.
+// The name is the origin of the tree, and the UID derives from that: see LogUID.
+const KindAuditLog = "AuditLog"
+
 // Object is a Kubernetes object, told by its UID from a later one of the same name.
 type Object struct {
 	Kind string `json:"kind"`
@@ -99,6 +103,10 @@ type Facts struct {
 	Digest string `json:"digest,omitempty"`
 	KeyID  string `json:"key_id,omitempty"`
 	Size   int64  `json:"size,omitempty"`
+	// Kept is, in an epoch.begin, how many records of the lost tree were still there and whole, and
+	// KeptDigest the root of the tree of these.
+	Kept       int64  `json:"kept,omitempty"`
+	KeptDigest string `json:"kept_digest,omitempty"`
 }
 
 // Flag is one finding of a detector.

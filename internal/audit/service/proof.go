@@ -4,7 +4,6 @@ import (
 	"math"
 	"net/http"
 
-	"github.com/transparency-dev/formats/log"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera/client"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -111,8 +110,8 @@ func (s *service) consistency(w http.ResponseWriter, r *http.Request, who user.I
 }
 
 // proofRequest is what both proofs begin with: the right, the parameters, the epoch, the checkpoint.
-func (s *service) proofRequest(r *http.Request, who user.Info, names ...string) (parameters, log.Checkpoint, []byte, error) {
-	none := log.Checkpoint{}
+func (s *service) proofRequest(r *http.Request, who user.Info, names ...string) (parameters, tlog.Head, []byte, error) {
+	none := tlog.Head{}
 	if err := s.allow(r, who, access.Get, ""); err != nil {
 		return nil, none, nil, err
 	}
@@ -131,14 +130,14 @@ func (s *service) proofRequest(r *http.Request, who user.Info, names ...string) 
 	if err != nil {
 		return nil, none, nil, err
 	}
-	head, _, _, err := log.ParseCheckpoint(raw, s.Tree.Key().Name(), s.Tree.Key())
+	head, err := s.Tree.Heads().OpenHead(raw)
 	if err != nil {
 		return nil, none, nil, err
 	}
 	if head.Size == 0 {
 		return nil, none, nil, problem(wire.NotFound, "the log has no records yet")
 	}
-	return given, *head, raw, nil
+	return given, head, raw, nil
 }
 
 // upTo is a number that is the most where it is absent.

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/mod/sumdb/note"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/clock"
 
@@ -37,8 +36,8 @@ type Tree interface {
 	Head() tlog.Head
 	// Epoch counts the trees, from 1.
 	Epoch() uint64
-	// Key verifies its checkpoints.
-	Key() note.Verifier
+	// Heads opens its checkpoints.
+	Heads() tlog.Keys
 }
 
 // Access says who a caller is and what it may. The errors are those of package access.
@@ -146,6 +145,7 @@ var statuses = map[wire.Code]int{
 	wire.Forbidden:         http.StatusForbidden,
 	wire.NotFound:          http.StatusNotFound,
 	wire.MethodNotAllowed:  http.StatusMethodNotAllowed,
+	wire.Conflict:          http.StatusConflict,
 	wire.Busy:              http.StatusTooManyRequests,
 	wire.LogUnavailable:    http.StatusServiceUnavailable,
 	wire.IndexBehind:       http.StatusServiceUnavailable,

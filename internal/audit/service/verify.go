@@ -63,7 +63,7 @@ var errSetBack = errors.Join(audit.ErrBreak, errors.New("the log on disk is not 
 
 func (s *service) check(ctx context.Context) (tlog.Head, error) {
 	signed := s.Tree.Head()
-	head, err := tlog.Verify(ctx, s.Tree, s.Tree.Key())
+	head, err := tlog.Verify(ctx, s.Tree, s.Tree.Heads(), nil, nil)
 	if err != nil {
 		return tlog.Head{}, err
 	}

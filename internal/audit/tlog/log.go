@@ -35,12 +35,15 @@ type Log struct {
 	done   chan struct{}
 	failed error
 
-	mu   sync.RWMutex
-	head Head
+	mu     sync.RWMutex
+	head   Head
+	signed []byte
 }
 
 type request struct {
 	records []audit.Record
+	// signer, where it is not nil, gives the signer from here on: see Rotate.
+	signer  func(Head) (note.Signer, error)
 	entries []audit.Entry
 	err     error
 	done    chan struct{}
@@ -54,6 +57,16 @@ type request struct {
 //
 // The log owns the storage from here on, also where Open fails.
 func Open(ctx context.Context, storage Storage, signer note.Signer, key note.Verifier, heads ...[]byte) (*Log, error) {
+	keys := OneKey(key)
+	marks, err := openHeads(keys, heads)
+	if err != nil {
+		return nil, errors.Join(err, storage.Close())
+	}
+	return OpenMarked(ctx, storage, signer, keys, marks)
+}
+
+// OpenMarked is Open for a log that has had more than one key.
+func OpenMarked(ctx context.Context, storage Storage, signer note.Signer, keys Keys, marks []Mark) (*Log, error) {
 	log := &Log{
 		storage:  storage,
 		signer:   signer,
@@ -61,7 +74,7 @@ func Open(ctx context.Context, storage Storage, signer note.Signer, key note.Ver
 		closing:  make(chan struct{}),
 		done:     make(chan struct{}),
 	}
-	if err := log.start(ctx, key, heads); err != nil {
+	if err := log.start(ctx, keys, marks); err != nil {
 		return nil, errors.Join(err, storage.Close())
 	}
 	// A batch that has begun is carried through, whoever has stopped waiting for it.
@@ -69,8 +82,8 @@ func Open(ctx context.Context, storage Storage, signer note.Signer, key note.Ver
 	return log, nil
 }
 
-func (l *Log) start(ctx context.Context, key note.Verifier, heads [][]byte) error {
-	if err := l.read(ctx, key, heads); err != nil {
+func (l *Log) start(ctx context.Context, keys Keys, marks []Mark) error {
+	if err := l.read(ctx, keys, marks); err != nil {
 		return err
 	}
 	if err := l.storage.Start(ctx); err != nil {
@@ -80,16 +93,16 @@ func (l *Log) start(ctx context.Context, key note.Verifier, heads [][]byte) erro
 }
 
 // read brings the scan to the end of the tree.
-func (l *Log) read(ctx context.Context, key note.Verifier, heads [][]byte) error {
+func (l *Log) read(ctx context.Context, keys Keys, marks []Mark) error {
 	size, root, err := l.storage.Tree(ctx)
 	if err != nil {
 		return err
 	}
 	l.scan = newScan(l.storage)
-	if _, err := l.storage.ReadCheckpoint(ctx); errors.Is(err, os.ErrNotExist) && size == 0 && len(heads) == 0 {
+	if _, err := l.storage.ReadCheckpoint(ctx); errors.Is(err, os.ErrNotExist) && size == 0 && len(marks) == 0 {
 		return nil
 	}
-	head, err := l.scan.published(ctx, key, heads)
+	head, err := l.scan.published(ctx, keys, marks)
 	if err != nil {
 		return err
 	}
@@ -150,7 +163,7 @@ func (l *Log) publish(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.head = head
+	l.head, l.signed = head, checkpoint
 	return nil
 }
 
@@ -159,6 +172,21 @@ func (l *Log) Head() Head {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.head
+}
+
+// Checkpoint is that head as it was signed.
+func (l *Log) Checkpoint() []byte {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return bytes.Clone(l.signed)
+}
+
+// Rotate has all heads signed by another signer from now on, the present one first. Between two
+// batches it shows that head to next, which returns the new signer. Where next fails nobody knows which
+// keys the log has, so the log ends.
+func (l *Log) Rotate(ctx context.Context, next func(Head) (note.Signer, error)) error {
+	_, err := l.ask(ctx, &request{signer: next, done: make(chan struct{})})
+	return err
 }
 
 // Append puts records into the log, in their order, and returns them as they stand there, with links
@@ -180,7 +208,11 @@ func (l *Log) Append(ctx context.Context, records ...audit.Record) ([]audit.Entr
 			return nil, fmt.Errorf("record %d: %w", i+1, err)
 		}
 	}
-	asked := &request{records: own, done: make(chan struct{})}
+	return l.ask(ctx, &request{records: own, done: make(chan struct{})})
+}
+
+// ask hands a request to the writer and waits for its answer.
+func (l *Log) ask(ctx context.Context, asked *request) ([]audit.Entry, error) {
 	select {
 	case l.requests <- asked:
 	case <-l.done:
@@ -268,7 +300,11 @@ func (l *Log) gather(first *request) (batch []*request, left *request) {
 func (l *Log) batch(ctx context.Context, batch []*request) error {
 	var entries [][]byte
 	fresh := map[uint64]audit.Record{}
+	var rotations []func(Head) (note.Signer, error)
 	for _, asked := range batch {
+		if asked.signer != nil {
+			rotations = append(rotations, asked.signer)
+		}
 		asked.entries = make([]audit.Entry, len(asked.records))
 		for i := range asked.records {
 			place, found := l.scan.trail.Find(asked.records[i].ID)
@@ -289,6 +325,11 @@ func (l *Log) batch(ctx context.Context, batch []*request) error {
 			return err
 		}
 	}
+	for _, next := range rotations {
+		if err := l.rotate(ctx, next); err != nil {
+			return err
+		}
+	}
 	for _, asked := range batch {
 		for i := range asked.entries {
 			if _, written := fresh[asked.entries[i].Index]; written {
@@ -302,6 +343,16 @@ func (l *Log) batch(ctx context.Context, batch []*request) error {
 		}
 	}
 	return nil
+}
+
+// rotate changes the signer and signs the present head anew.
+func (l *Log) rotate(ctx context.Context, next func(Head) (note.Signer, error)) error {
+	signer, err := next(l.Head())
+	if err != nil {
+		return err
+	}
+	l.signer = signer
+	return l.publish(ctx)
 }
 
 // link gives a record its place in its chains and in the tree.
@@ -332,12 +383,19 @@ func (l *Log) store(ctx context.Context, entries [][]byte) error {
 
 // at reads a record that is in the tree.
 func (l *Log) at(ctx context.Context, index uint64) (audit.Record, error) {
-	entries, err := readBundle(ctx, l.storage, index/layout.EntryBundleWidth, l.scan.tree.End())
+	entry, err := ReadEntry(ctx, l.storage, index, l.scan.tree.End())
+	return entry.Record, err
+}
+
+// ReadEntry reads one entry of a tree of this size, and checks its hash alone.
+func ReadEntry(ctx context.Context, reader Reader, index, size uint64) (audit.Entry, error) {
+	entries, err := readBundle(ctx, reader, index/layout.EntryBundleWidth, size)
 	if err != nil {
-		return audit.Record{}, err
+		return audit.Entry{}, err
 	}
 	if index%layout.EntryBundleWidth >= uint64(len(entries)) {
-		return audit.Record{}, fmt.Errorf("%w: record %d is no longer there", audit.ErrBreak, index)
+		return audit.Entry{}, fmt.Errorf("%w: record %d is no longer there", audit.ErrBreak, index)
 	}
-	return audit.Parse(entries[index%layout.EntryBundleWidth])
+	record, err := audit.Parse(entries[index%layout.EntryBundleWidth])
+	return audit.Entry{Index: index, Record: record}, err
 }

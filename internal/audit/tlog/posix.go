@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/transparency-dev/formats/log"
 	"github.com/transparency-dev/tessera"
 	"github.com/transparency-dev/tessera/api/layout"
 	"github.com/transparency-dev/tessera/client"
@@ -81,12 +82,29 @@ func (f *folder) Tree(context.Context) (size uint64, root []byte, err error) {
 	return state.Size, state.Root, nil
 }
 
+// Sizes are the sizes that a tree in a folder may have, by its checkpoint and by Tessera's own note of it,
+// neither of which has to be true: none where neither can be read.
+func Sizes(ctx context.Context, path string) []uint64 {
+	var sizes []uint64
+	f := folder{path: path, FileFetcher: client.FileFetcher{Root: path}}
+	if size, _, err := f.Tree(ctx); err == nil && size > 0 {
+		sizes = append(sizes, size)
+	}
+	var checkpoint log.Checkpoint
+	if raw, err := f.ReadCheckpoint(ctx); err == nil {
+		if _, err := checkpoint.Unmarshal(raw); err == nil && checkpoint.Size > 0 {
+			sizes = append(sizes, checkpoint.Size)
+		}
+	}
+	return sizes
+}
+
 func (f *folder) Cut(_ context.Context, size uint64, root []byte) error {
 	raw, err := json.Marshal(treeState{Size: size, Root: root})
 	if err != nil {
 		return err
 	}
-	return replaceFile(filepath.Join(f.path, stateDir, treeStateFile), raw)
+	return ReplaceFile(filepath.Join(f.path, stateDir, treeStateFile), raw)
 }
 
 func (f *folder) Start(ctx context.Context) error {
@@ -128,7 +146,7 @@ func (f *folder) Append(ctx context.Context, entries [][]byte) error {
 // Publish writes the checkpoint itself: Tessera's POSIX driver publishes ten times a second at most,
 // and every append would wait for that.
 func (f *folder) Publish(_ context.Context, checkpoint []byte) error {
-	return replaceFile(filepath.Join(f.path, layout.CheckpointPath), checkpoint)
+	return ReplaceFile(filepath.Join(f.path, layout.CheckpointPath), checkpoint)
 }
 
 func (f *folder) Close() error {
@@ -138,8 +156,8 @@ func (f *folder) Close() error {
 	return f.lock.Close()
 }
 
-// replaceFile puts a file in the place of another, at once and on disk, or leaves the other.
-func replaceFile(path string, data []byte) (err error) {
+// ReplaceFile puts a file that all may read in the place of another, at once and on disk, or leaves the other.
+func ReplaceFile(path string, data []byte) (err error) {
 	temporary := path + ".new"
 	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644) //nolint:gosec // G302: a checkpoint is public
 	if err != nil {
@@ -155,7 +173,12 @@ func replaceFile(path string, data []byte) (err error) {
 	if err := os.Rename(temporary, path); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	return SyncDir(filepath.Dir(path))
+}
+
+// SyncDir brings the names in a directory onto the disk.
+func SyncDir(path string) error {
+	dir, err := os.Open(path) //nolint:gosec // G304: the caller says where the log is
 	if err != nil {
 		return err
 	}

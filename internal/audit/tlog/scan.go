@@ -28,20 +28,15 @@ type scan struct {
 	// full holds tiles that have become full and are not compared yet.
 	full []tile
 	// marks are roots to be compared when the tree has their size.
-	marks []mark
+	marks []Mark
+	// visit sees each entry that holds; nil for nobody.
+	visit func(audit.Entry) error
 }
 
 // tile is one tile of hashes as it follows from the entries.
 type tile struct {
 	level, index uint64
 	hashes       [][]byte
-}
-
-// mark is a tree head that was signed, and where it comes from.
-type mark struct {
-	size uint64
-	root []byte
-	from string
 }
 
 func newScan(reader Reader) *scan {
@@ -133,7 +128,13 @@ func (s *scan) entry(raw, leaf []byte) error {
 	if err := s.grow(hash); err != nil {
 		return err
 	}
-	return s.meet()
+	if err := s.meet(); err != nil {
+		return err
+	}
+	if s.visit == nil {
+		return nil
+	}
+	return s.visit(audit.Entry{Index: s.tree.End() - 1, Record: record})
 }
 
 // grow adds a leaf to the tree.
@@ -179,16 +180,16 @@ func (s *scan) root() ([]byte, error) {
 // meet compares the marks of the tree's size.
 func (s *scan) meet() error {
 	for _, mark := range s.marks {
-		if mark.size != s.tree.End() {
+		if mark.Size != s.tree.End() {
 			continue
 		}
 		root, err := s.root()
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(root, mark.root) {
-			return fmt.Errorf("%w: the first %d records are not those that %s was signed for",
-				audit.ErrBreak, mark.size, mark.from)
+		if !bytes.Equal(root, mark.Root) {
+			return &audit.Break{Position: mark.Size, Why: fmt.Sprintf(
+				"the first %d records are not those that %s was signed for", mark.Size, mark.From)}
 		}
 	}
 	return nil

@@ -500,12 +500,12 @@ func TestVerifyFolderFinds(t *testing.T) {
 			}
 			return path
 		}, nil, -1, "no checkpoint"},
-		"set back as a whole, with a head": {func(*testing.T, string) string { return halfway }, [][]byte{last}, -1, "cut off"},
+		"set back as a whole, with a head": {func(*testing.T, string) string { return halfway }, [][]byte{last}, 600, "cut off"},
 		"a mission left out and all signed anew": {func(t *testing.T, path string) string {
 			return rebuild(t, path, key, signer, key, func(all []audit.Record) []audit.Record {
 				return append(all[:5:5], append(all[10:], mission("more", 9)...)...)
 			})
-		}, [][]byte{half}, -1, "head 1"},
+		}, [][]byte{half}, 600, "head 1"},
 		"another key": {func(t *testing.T, path string) string {
 			return rebuild(t, path, key, otherSigner, otherKey, func(all []audit.Record) []audit.Record { return all })
 		}, nil, -1, "not signed"},
@@ -523,7 +523,7 @@ func TestVerifyFolderFinds(t *testing.T) {
 				t.Fatal(err)
 			}
 			return path
-		}, [][]byte{half, last}, -1, "head 2"},
+		}, [][]byte{half, last}, 640, "head 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := t.TempDir()

@@ -56,6 +56,8 @@ const (
 	NotFound Code = "NotFound"
 	// MethodNotAllowed is a method that the path does not have.
 	MethodNotAllowed Code = "MethodNotAllowed"
+	// Conflict is a request for which there is no cause, such as a new epoch of a log that is whole.
+	Conflict Code = "Conflict"
 	// Busy is a verification while another one runs.
 	Busy Code = "Busy"
 	// LogUnavailable is a log that takes no records: nobody knows whether these were written. The same
