@@ -13,10 +13,13 @@ import (
 // tokenLife is how long the token of a ServiceAccount is good for, in seconds: longer than any suite.
 const tokenLife = int64(2 * 60 * 60)
 
-// Token asks the API server for a token of a ServiceAccount, as the kubelet does for a Pod.
-func (s *Server) Token(ctx context.Context, namespace, serviceAccount string) (string, error) {
+// Token asks the API server for a token of a ServiceAccount, as the kubelet does for a Pod. Without
+// audiences it is for the API server.
+func (s *Server) Token(ctx context.Context, namespace, serviceAccount string, audiences ...string) (string, error) {
 	life := tokenLife
-	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &life}}
+	request := &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &life, Audiences: audiences},
+	}
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: serviceAccount}}
 	err := s.Admin().SubResource("token").Create(ctx, account, request)
 	return request.Status.Token, err
@@ -25,7 +28,13 @@ func (s *Server) Token(ctx context.Context, namespace, serviceAccount string) (s
 // ManagerKubeconfig writes a kubeconfig whose only credential is a token of the manager's
 // ServiceAccount, as a Pod of the operator's has it.
 func (s *Server) ManagerKubeconfig(ctx context.Context, path string) error {
-	token, err := s.Token(ctx, OperatorNamespace, ManagerServiceAccount)
+	return s.Kubeconfig(ctx, ManagerServiceAccount, path)
+}
+
+// Kubeconfig writes a kubeconfig whose only credential is a token of a ServiceAccount in the operator's
+// namespace.
+func (s *Server) Kubeconfig(ctx context.Context, serviceAccount, path string) error {
+	token, err := s.Token(ctx, OperatorNamespace, serviceAccount)
 	if err != nil {
 		return err
 	}

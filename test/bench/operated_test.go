@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/test/auditlog"
 	"agentpassport.dev/operator/test/manager"
 )
 
@@ -30,7 +31,13 @@ func newOperated(ctx context.Context, b *testing.B) *operated {
 	check(b, err)
 	log, err := os.Create(filepath.Join(b.TempDir(), "manager.log"))
 	check(b, err)
-	m, err := manager.Start(binary, o.kubeconfig, addresses, log, "--leader-elect", fmt.Sprintf("--passport-workers=%d", *workers))
+	logBinary, err := auditlog.Build(ctx, root, b.TempDir())
+	check(b, err)
+	trail, err := auditlog.Start(ctx, logBinary, b.TempDir(), o.server, log)
+	check(b, err)
+	b.Cleanup(func() { check(b, trail.Stop(context.WithoutCancel(ctx))) })
+	flags := append(trail.ManagerFlags(), "--leader-elect", fmt.Sprintf("--passport-workers=%d", *workers))
+	m, err := manager.Start(binary, o.kubeconfig, addresses, log, flags...)
 	check(b, err)
 	b.Cleanup(func() {
 		check(b, m.Stop(context.WithoutCancel(ctx)))

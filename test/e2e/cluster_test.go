@@ -16,6 +16,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"agentpassport.dev/operator/test/apiserver"
+	"agentpassport.dev/operator/test/auditlog"
 	"agentpassport.dev/operator/test/manager"
 )
 
@@ -27,6 +28,8 @@ type cluster struct {
 	// issuer is the `iss` claim, and where the leader's JWKS is served.
 	issuer string
 	log    *log
+	// auditLog that every manager of the cluster writes to.
+	auditLog *auditlog.AuditLog
 	// manager that start started last.
 	manager *manager.Manager
 }
@@ -56,7 +59,11 @@ func (c *cluster) open(ctx context.Context) (err error) {
 	if c.Server, err = apiserver.Start(ctx, root, apiserver.AllPolicies); err != nil {
 		return err
 	}
-	return c.ManagerKubeconfig(ctx, c.kubeconfig)
+	if err := c.ManagerKubeconfig(ctx, c.kubeconfig); err != nil {
+		return err
+	}
+	c.auditLog, err = auditlog.Start(ctx, logBinary, filepath.Dir(c.kubeconfig), c.Server, c.log)
+	return err
 }
 
 // close ends all that runs, and looks for tokens in what was logged.
@@ -64,8 +71,11 @@ func (c *cluster) close() error {
 	if c.manager != nil {
 		c.manager.Kill()
 	}
+	if c.auditLog != nil {
+		c.auditLog.Kill()
+	}
 	if strings.Contains(c.log.String(), "eyJ") {
-		return errors.New("there is a token in the manager's log")
+		return errors.New("there is a token in the log of the manager or the audit log")
 	}
 	if c.Server == nil {
 		return nil
@@ -82,7 +92,8 @@ func (c *cluster) start() error {
 
 // startAt starts a manager that listens on the addresses.
 func (c *cluster) startAt(addresses manager.Addresses) (*manager.Manager, error) {
-	return manager.Start(binary, c.kubeconfig, addresses, c.log, "--leader-elect", "--issuer="+c.issuer)
+	flags := append(c.auditLog.ManagerFlags(), "--leader-elect", "--issuer="+c.issuer)
+	return manager.Start(binary, c.kubeconfig, addresses, c.log, flags...)
 }
 
 func freeAddresses() manager.Addresses {

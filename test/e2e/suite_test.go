@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"agentpassport.dev/operator/test/auditlog"
 	"agentpassport.dev/operator/test/manager"
 )
 
@@ -26,8 +27,8 @@ const soon = 30 * time.Second
 const root = "../.."
 
 var (
-	// binary of the manager.
-	binary string
+	// binary of the manager, logBinary of the audit log.
+	binary, logBinary string
 	// calm is the cluster that all specs share.
 	calm *cluster
 
@@ -41,6 +42,8 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	SetDefaultEventuallyPollingInterval(100 * time.Millisecond)
 	var err error
 	binary, err = manager.Build(ctx, root, GinkgoT().TempDir())
+	Expect(err).NotTo(HaveOccurred())
+	logBinary, err = auditlog.Build(ctx, root, GinkgoT().TempDir())
 	Expect(err).NotTo(HaveOccurred())
 
 	clusters := newClusters(ctx, 3)

@@ -14,6 +14,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"agentpassport.dev/operator/test/apiserver"
+	"agentpassport.dev/operator/test/auditlog"
 	"agentpassport.dev/operator/test/manager"
 )
 
@@ -46,7 +47,12 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(server.ManagerKubeconfig(ctx, kubeconfig)).To(Succeed())
 	addresses, err := manager.FreeAddresses()
 	Expect(err).NotTo(HaveOccurred())
-	m, err := manager.Start(binary, kubeconfig, addresses, GinkgoWriter)
+	logBinary, err := auditlog.Build(ctx, root, dir)
+	Expect(err).NotTo(HaveOccurred())
+	log, err := auditlog.Start(ctx, logBinary, dir, server, GinkgoWriter)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(log.Kill)
+	m, err := manager.Start(binary, kubeconfig, addresses, GinkgoWriter, log.ManagerFlags()...)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(m.Kill)
 	Expect(m.Ready(ctx)).To(Succeed())
