@@ -25,7 +25,7 @@ const (
 )
 
 // stopOrder is what a playground starts, in the order in which it is to be ended.
-var stopOrder = []string{"manager", "kube-apiserver", "etcd"}
+var stopOrder = []string{"manager", "auditlog", "kube-apiserver", "etcd"}
 
 // lockState makes sure that one playground at a time uses the directory. The lock goes with the
 // process, however that ends.

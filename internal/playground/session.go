@@ -39,6 +39,8 @@ type Session struct {
 	admin   client.Client
 	kubectl kubectl
 	manager *manager
+	// auditLog that the manager writes to.
+	auditLog *auditLog
 	// stamped says that the cluster has mutating policies, which record who writes what.
 	stamped bool
 	// closers end what was started, the last first.
@@ -189,7 +191,13 @@ func (s *Session) start(ctx context.Context) error {
 		s.Screen.Line("", "(this cluster is too old for %s: names stay as their authors write them)", strings.Join(unserved, ", "))
 	}
 
-	s.manager, err = startManager(ctx, s.Root, s.state, s.cfg, s.admin)
+	s.auditLog, err = startAuditLog(ctx, s.Root, s.state, s.cfg, s.admin, s.Cluster == "")
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, closer{"audit log", s.auditLog.stop})
+	s.Screen.Line("audit log", "%s, kept in %s", s.auditLog.url, s.short(s.auditLog.dir))
+	s.manager, err = startManager(ctx, s.Root, s.state, s.cfg, s.admin, s.auditLog)
 	if err != nil {
 		return err
 	}
