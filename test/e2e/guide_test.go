@@ -2,7 +2,10 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 	"time"
@@ -170,6 +173,32 @@ spec:
 		Expect(p.as(p.bot, "get", "checkouts")).To(MatchRegexp(`\nticket-4 +ticket-4 +support-bot +Clean +True +Clean +\d+s\n`))
 		Expect(p.as(p.bot, "get", "ckout", "--field-selector=status.verdict=Clean", "--output=name")).
 			To(Equal("checkout.agentpassport.dev/ticket-4\n"))
+	})
+
+	It("6. is told whole by the audit export", func(ctx SpecContext) {
+		auditor := p.auditor("agent-passport-auditor")
+		var export string
+		Eventually(ctx, func() string {
+			_, export = p.export(auditor, "namespace="+p.namespace+"&"+day(time.Now()))
+			return export
+		}).Should(ContainSubstring("passport.review_decide"))
+		var told []row
+		for decoder := json.NewDecoder(strings.NewReader(jq(ctx, export, `.rows[] | select(.passport_jti == "`+issued.Status.JTI+`")`))); ; {
+			var one row
+			if err := decoder.Decode(&one); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				Fail(err.Error())
+			}
+			told = append(told, one)
+		}
+		Expect(actions(told)).To(Equal([]string{
+			"passport.issue success", "passport.checkpoint success", "passport.checkout pending", "passport.review_decide success",
+		}))
+		Expect(told[0].Actor.Username).To(Equal(p.bot))
+		Expect(told[2].Facts.Verdict).To(Equal("Flagged"))
+		Expect(told[3].Actor.Username).To(Equal(reviewer))
+		Expect(told[3].Facts.Decision).To(Equal("Approved"))
 	})
 
 	It("4. feeds the agent's baseline with what was clean or approved", func(ctx SpecContext) {
