@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -386,6 +387,23 @@ func TestRowsInEachFormat(t *testing.T) {
 	w.get(wire.RecordsPath+"?jti=pp_none", &empty)
 	if empty.Rows == nil || len(empty.Rows) != 0 {
 		t.Errorf("%+v", empty)
+	}
+}
+
+// The export is what a line of jq takes.
+func TestAnExportThroughJQ(t *testing.T) {
+	jq, err := exec.LookPath("jq")
+	if err != nil {
+		t.Skip("there is no jq here")
+	}
+	w := start(t)
+	audittest.Fill(t, w.tree, 0, 20)
+	_, body := w.ask("auditor", http.MethodGet, wire.RecordsPath, "")
+	command := exec.CommandContext(t.Context(), jq, "-c", fmt.Sprintf(`.rows[] | select(.passport_jti == %q)`, audittest.JTI(7)))
+	command.Stdin = strings.NewReader(body)
+	out, err := command.Output()
+	if err != nil || strings.Count(string(out), "\n") != 5 || strings.Count(string(out), audittest.JTI(7)) != 5 {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 
