@@ -310,7 +310,8 @@ func TestKilledUnderLoad(t *testing.T) {
 					for _, e := range entries {
 						acknowledged[e.Record.ID] = e
 					}
-					if enough--; enough == 0 {
+					enough--
+					if enough == 0 {
 						killed.Do(s.kill)
 					}
 					mu.Unlock()
@@ -394,7 +395,8 @@ func TestForwarding(t *testing.T) {
 	defer receiver.Close()
 	until := func(want []audit.Entry) {
 		t.Helper()
-		timeout := time.After(time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
 		for {
 			mu.Lock()
 			seen := map[string]bool{}
@@ -413,7 +415,7 @@ func TestForwarding(t *testing.T) {
 			}
 			select {
 			case <-came:
-			case <-timeout:
+			case <-ctx.Done():
 				t.Fatalf("%d events are missing", missing)
 			}
 		}

@@ -139,7 +139,7 @@ func TestErrors(t *testing.T) {
 		"another server":   {text(404, "<html>"), client.ErrUnavailable, "404: Not Found"},
 		"bad gateway":      {text(502, "oh"), client.ErrUnavailable, "502"},
 		"somebody's 400":   {text(400, "plain HTTP"), client.ErrUnavailable, "400"},
-		"moved":            {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://other.example/", 307) }, client.ErrUnavailable, "307"},
+		"moved":            {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://other.example/", http.StatusTemporaryRedirect) }, client.ErrUnavailable, "307"},
 		"no JSON":          {text(200, "fine"), client.ErrUnavailable, "something else"},
 		"too few":          {text(200, `{"entries":[]}`), client.ErrUnavailable, "something else"},
 		"another's record": {text(200, `{"entries":[{"epoch":1,"index":0,"record":{"id":"ar_1"}}]}`), client.ErrUnavailable, "another record"},
@@ -192,7 +192,11 @@ func TestAServiceThatDoesNotAnswer(t *testing.T) {
 
 func TestOptionsThatCannotBe(t *testing.T) {
 	for _, o := range []client.Options{
-		{URL: ""}, {URL: "http://host"}, {URL: "https://"}, {URL: "https://user:pw@host"}, {URL: "https://host?x=1"},
+		{URL: ""},
+		{URL: "http://host"},
+		{URL: "https://"},
+		{URL: "https://user:pw@host"},
+		{URL: "https://host?x=1"},
 		{URL: "https://host", CA: []byte("none")},
 	} {
 		if _, err := client.New(o); err == nil {

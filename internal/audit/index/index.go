@@ -22,6 +22,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/transparency-dev/merkle/rfc6962"
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 	"k8s.io/utils/clock"
 
 	"agentpassport.dev/operator/internal/audit/entries"
@@ -80,7 +81,7 @@ func Open(ctx context.Context, path string, source Source, options Options) (*In
 		appended: make(chan struct{}, 1), wanted: make(chan struct{}, 1), moved: make(chan struct{}),
 	}
 	db, found, err := openFile(path)
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("index %s: another process has it open", path)
 	}
 	if err == nil {
@@ -175,7 +176,7 @@ func (x *Index) Run(ctx context.Context) error {
 	for {
 		if err := x.catchUp(ctx); err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // so it is stopped
 			}
 			if errors.Is(err, errDamaged) {
 				return err

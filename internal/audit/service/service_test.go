@@ -472,7 +472,7 @@ func TestABrokenStreamIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, format := range []string{"json", "ndjson", "csv"} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+wire.RecordsPath+"?format="+format, nil)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+wire.RecordsPath+"?format="+format, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -750,7 +750,8 @@ func TestReadersAndWritersAtOnce(t *testing.T) {
 	all.Go(func() {
 		for !closed(done) {
 			var got verification
-			if w.get("/v1/verify", &got); !got.OK {
+			w.get("/v1/verify", &got)
+			if !got.OK {
 				t.Errorf("%+v", got)
 			}
 		}
@@ -758,7 +759,8 @@ func TestReadersAndWritersAtOnce(t *testing.T) {
 	all.Go(func() {
 		for !closed(done) {
 			var got page
-			if w.get(wire.RecordsPath, &got); len(got.Rows) < 300 || len(got.Rows)%5 != 0 {
+			w.get(wire.RecordsPath, &got)
+			if len(got.Rows) < 300 || len(got.Rows)%5 != 0 {
 				t.Errorf("%d rows", len(got.Rows))
 			}
 		}
