@@ -2,8 +2,6 @@ package index_test
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -14,22 +12,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/transparency-dev/merkle/compact"
-	"github.com/transparency-dev/merkle/rfc6962"
-	"github.com/transparency-dev/tessera/api/layout"
-	"github.com/transparency-dev/tessera/client"
-
 	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/audit/audittest"
 	"agentpassport.dev/operator/internal/audit/index"
-	"agentpassport.dev/operator/internal/audit/tlog"
 )
 
 var size = flag.Int("records", 100_000, "how many records the benchmarks of the index have, five a mission")
 
 // full is a log of that many records with its index, made once for all benchmarks.
 type full struct {
-	tree *laid
+	tree *audittest.Laid
 	x    *index.Index
 	// built is how long the index took to be made from the log.
 	built time.Duration
@@ -54,77 +46,13 @@ func big(b *testing.B) *full {
 	}
 	cleanUp = append(cleanUp, func() { _ = os.RemoveAll(folder) })
 	keeper := &keep{TB: b}
-	f := &full{tree: lay(b, filepath.Join(folder, "log"), *size/5), path: filepath.Join(folder, "index.db")}
+	f := &full{tree: audittest.Lay(b, filepath.Join(folder, "log"), *size/5), path: filepath.Join(folder, "index.db")}
 	began := time.Now()
 	f.x, _ = running(keeper, f.path, f.tree)
 	wait(b, f.x, f.tree.Head().Size)
 	f.built = time.Since(began)
 	shared.full = f
 	return f
-}
-
-// laid is a log that was laid out as Tessera lays it, in a minute where a million appends take many. Its
-// records are as long as those of a real one, and not linked: the index reads no links.
-type laid struct {
-	client.FileFetcher
-	head tlog.Head
-}
-
-func (l *laid) Head() tlog.Head { return l.head }
-
-func lay(b *testing.B, folder string, missions int) *laid {
-	b.Helper()
-	write := func(path string, data []byte) {
-		path = filepath.Join(folder, path)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o750), os.WriteFile(path, data, 0o600)); err != nil {
-			b.Fatal(err)
-		}
-	}
-	tree := (&compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}).NewEmptyRange(0)
-	tiles := map[uint][]byte{}
-	var bundle []byte
-	for m := range missions {
-		for n := range 5 {
-			record := audittest.Record(m, n)
-			record.PrevHash, record.Hash = audit.Zero, audit.Zero
-			raw, err := audit.Encode(record)
-			if err != nil {
-				b.Fatal(err)
-			}
-			bundle = append(binary.BigEndian.AppendUint16(bundle, uint16(len(raw))), raw...)
-			if err := tree.Append(rfc6962.DefaultHasher.HashLeaf(raw), func(id compact.NodeID, hash []byte) {
-				if id.Level%8 == 0 {
-					level := id.Level / 8
-					tiles[level] = append(tiles[level], hash...)
-					if len(tiles[level]) == 256*32 {
-						write(layout.TilePath(uint64(level), id.Index/256, 0), tiles[level])
-						tiles[level] = nil
-					}
-				}
-			}); err != nil {
-				b.Fatal(err)
-			}
-			if end := tree.End(); end%256 == 0 {
-				write(layout.EntriesPath(end/256-1, 0), bundle)
-				bundle = nil
-			}
-		}
-	}
-	size := tree.End()
-	for level, hashes := range tiles {
-		if len(hashes) > 0 {
-			index := size >> (8 * (level + 1))
-			write(layout.TilePath(uint64(level), index, uint8(len(hashes)/32)), hashes)
-		}
-	}
-	if len(bundle) > 0 {
-		write(layout.EntriesPath(size/256, uint8(size%256)), bundle)
-	}
-	root, err := tree.GetRootHash(nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return &laid{FileFetcher: client.FileFetcher{Root: folder}, head: tlog.Head{Size: size, Root: root}}
 }
 
 // keep leaves things open until the last benchmark has ended.
