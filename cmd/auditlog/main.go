@@ -29,11 +29,19 @@ func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "auditlog",
 		Short:         "The audit log of the Agent Passport Operator",
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newServeCommand())
 	return root
+}
+
+// noArgs refuses arguments: every setting is a flag.
+func noArgs(command *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s: unexpected argument %q: every setting is a flag, and the commands are in --help", command.CommandPath(), args[0])}
+	}
+	return nil
 }

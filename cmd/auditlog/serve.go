@@ -13,6 +13,7 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // every way to authenticate that kubectl has
+	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -56,12 +57,14 @@ func newServeCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "serve",
 		Short: "Take records, answer queries and prove both, over HTTPS",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
 				return usageError{err}
 			}
 			ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.log)))
+			// Tessera and the API machinery log there.
+			klog.SetLogger(ctrl.Log)
 			return serve(command.Context(), &f)
 		},
 	}

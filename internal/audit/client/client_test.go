@@ -130,16 +130,18 @@ func TestErrors(t *testing.T) {
 		want   error
 		says   string
 	}{
-		"bad record":       {failure(400, wire.BadRecord, "record 2: its action"), nil, "record 2: its action"},
-		"too large":        {failure(413, wire.TooLarge, "too many bytes"), nil, "too many bytes"},
-		"no token":         {failure(401, wire.Unauthenticated, "show a token"), client.ErrForbidden, "show a token"},
-		"no right":         {failure(403, wire.Forbidden, "lacks create"), client.ErrForbidden, "lacks create"},
-		"log closed":       {failure(503, wire.LogUnavailable, "opened anew"), client.ErrUnavailable, "opened anew"},
-		"internal":         {failure(500, wire.Internal, "could not be read"), client.ErrUnavailable, "could not be read"},
-		"another server":   {text(404, "<html>"), client.ErrUnavailable, "404: Not Found"},
-		"bad gateway":      {text(502, "oh"), client.ErrUnavailable, "502"},
-		"somebody's 400":   {text(400, "plain HTTP"), client.ErrUnavailable, "400"},
-		"moved":            {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://other.example/", 307) }, client.ErrUnavailable, "307"},
+		"bad record":     {failure(400, wire.BadRecord, "record 2: its action"), nil, "record 2: its action"},
+		"too large":      {failure(413, wire.TooLarge, "too many bytes"), nil, "too many bytes"},
+		"no token":       {failure(401, wire.Unauthenticated, "show a token"), client.ErrForbidden, "show a token"},
+		"no right":       {failure(403, wire.Forbidden, "lacks create"), client.ErrForbidden, "lacks create"},
+		"log closed":     {failure(503, wire.LogUnavailable, "opened anew"), client.ErrUnavailable, "opened anew"},
+		"internal":       {failure(500, wire.Internal, "could not be read"), client.ErrUnavailable, "could not be read"},
+		"another server": {text(404, "<html>"), client.ErrUnavailable, "404: Not Found"},
+		"bad gateway":    {text(502, "oh"), client.ErrUnavailable, "502"},
+		"somebody's 400": {text(400, "plain HTTP"), client.ErrUnavailable, "400"},
+		"moved": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://other.example/", http.StatusTemporaryRedirect)
+		}, client.ErrUnavailable, "307"},
 		"no JSON":          {text(200, "fine"), client.ErrUnavailable, "something else"},
 		"too few":          {text(200, `{"entries":[]}`), client.ErrUnavailable, "something else"},
 		"another's record": {text(200, `{"entries":[{"epoch":1,"index":0,"record":{"id":"ar_1"}}]}`), client.ErrUnavailable, "another record"},
@@ -192,7 +194,11 @@ func TestAServiceThatDoesNotAnswer(t *testing.T) {
 
 func TestOptionsThatCannotBe(t *testing.T) {
 	for _, o := range []client.Options{
-		{URL: ""}, {URL: "http://host"}, {URL: "https://"}, {URL: "https://user:pw@host"}, {URL: "https://host?x=1"},
+		{URL: ""},
+		{URL: "http://host"},
+		{URL: "https://"},
+		{URL: "https://user:pw@host"},
+		{URL: "https://host?x=1"},
 		{URL: "https://host", CA: []byte("none")},
 	} {
 		if _, err := client.New(o); err == nil {

@@ -114,7 +114,7 @@ func New(source Source, options Options) (*Forwarder, error) {
 func newHTTPClient(caFile string) (*http.Client, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile != "" {
-		authorities, err := os.ReadFile(caFile)
+		authorities, err := os.ReadFile(caFile) //nolint:gosec // G304: the caller says where it is
 		if err != nil {
 			return nil, fmt.Errorf("the CA of the receiver: %w", err)
 		}
@@ -167,7 +167,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		}
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // so it is stopped
 		case err == nil && f.next.Load() < f.source.Head().Size:
 		case err == nil:
 			select {
@@ -176,10 +176,10 @@ func (f *Forwarder) Run(ctx context.Context) error {
 			case <-f.appended:
 			}
 		default:
-			wait := backoff.Step()
+			pause := backoff.Step()
 			f.failures.Inc()
-			f.options.Log.Error(err, "the receiver has not taken records; they are sent again", "index", f.next.Load(), "in", wait.String())
-			timer := f.options.Clock.NewTimer(wait)
+			f.options.Log.Error(err, "the receiver has not taken records; they are sent again", "index", f.next.Load(), "in", pause.String())
+			timer := f.options.Clock.NewTimer(pause)
 			select {
 			case <-ctx.Done():
 				timer.Stop()

@@ -86,7 +86,8 @@ func eventsOf(request *http.Request) ([]event.Event, error) {
 // until waits for the receiver to have taken some events.
 func (r *receiver) until(taken int) []event.Event {
 	r.t.Helper()
-	timeout := time.After(time.Minute)
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	defer cancel()
 	for {
 		r.mu.Lock()
 		has := append([]event.Event{}, r.taken...)
@@ -96,7 +97,7 @@ func (r *receiver) until(taken int) []event.Event {
 		}
 		select {
 		case <-r.came:
-		case <-timeout:
+		case <-ctx.Done():
 			r.t.Fatalf("%d of %d events after a minute", len(has), taken)
 		}
 	}
@@ -279,11 +280,11 @@ func gauge(t *testing.T, registry *prometheus.Registry, name string) float64 {
 }
 
 // waitFor polls what has no channel of its own.
-func waitFor(t *testing.T, true func() bool) {
+func waitFor(t *testing.T, holds func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for !true() {
+	for !holds() {
 		if ctx.Err() != nil {
 			t.Fatal("not after a minute")
 		}
@@ -350,4 +351,3 @@ func TestTheReceiversCertificateCounts(t *testing.T) {
 	s.run(t, tree)
 	inOrder(t, to.until(5), entries)
 }
-

@@ -21,7 +21,7 @@ var size = flag.Int("records", 100_000, "how many records the benchmarks of the 
 
 // full is a log of that many records with its index, made once for all benchmarks.
 type full struct {
-	tree *audittest.Tree
+	tree *audittest.Laid
 	x    *index.Index
 	// built is how long the index took to be made from the log.
 	built time.Duration
@@ -46,8 +46,7 @@ func big(b *testing.B) *full {
 	}
 	cleanUp = append(cleanUp, func() { _ = os.RemoveAll(folder) })
 	keeper := &keep{TB: b}
-	f := &full{tree: audittest.Open(keeper, filepath.Join(folder, "log")), path: filepath.Join(folder, "index.db")}
-	audittest.Fill(b, f.tree, 0, *size/5)
+	f := &full{tree: audittest.Lay(b, filepath.Join(folder, "log"), *size/5), path: filepath.Join(folder, "index.db")}
 	began := time.Now()
 	f.x, _ = running(keeper, f.path, f.tree)
 	wait(b, f.x, f.tree.Head().Size)
@@ -75,7 +74,7 @@ func TestMain(m *testing.M) {
 func BenchmarkQuery(b *testing.B) {
 	f := big(b)
 	end := f.tree.Head().Size
-	missions := int(end / 5) //nolint:gosec // G115: it came from an int
+	missions := int(end / 5)
 	for name, query := range map[string]func(n int) (index.Query, int){
 		"jti": func(n int) (index.Query, int) {
 			return index.Query{JTI: audittest.JTI(n * 7919 % missions), End: end}, 5
@@ -115,13 +114,15 @@ func BenchmarkRows(b *testing.B) {
 		"all": {End: end}, "namespace": {Namespace: "support", End: end},
 	} {
 		b.Run(name, func(b *testing.B) {
-			var n, peak uint64
+			var n uint64
+			peak := heap()
 			for b.Loop() {
 				for _, err := range f.x.Rows(context.Background(), q) {
 					if err != nil {
 						b.Fatal(err)
 					}
-					if n++; n%50_000 == 0 {
+					n++
+					if n%50_000 == 0 {
 						peak = max(peak, heap())
 					}
 				}

@@ -53,7 +53,7 @@ func options(t testing.TB) index.Options {
 
 func wait(t testing.TB, x *index.Index, size uint64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	if err := x.Wait(ctx, size); err != nil {
 		t.Fatal(err)

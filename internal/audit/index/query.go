@@ -1,10 +1,13 @@
 package index
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"agentpassport.dev/operator/internal/audit"
+	"agentpassport.dev/operator/internal/token"
 )
 
 // Query says which records are asked for. Each field that is set narrows it.
@@ -82,17 +85,51 @@ func (f facets) keys() []key {
 	return keys
 }
 
-// matches holds a record against the query itself: the index only says where to look.
-func (q Query) matches(f facets) bool {
-	agent := f.Agent
-	if agent == nil {
-		agent = &audit.Agent{}
+// matcher holds records against a query itself, as they are stored: the index only says where to look,
+// and nobody is to see another's namespace should it be wrong. Of the agent the index alone knows.
+type matcher struct {
+	// members must stand in the record as they are. No other field of a record has these names, at any
+	// depth, and in a text the quotes would be escaped.
+	members  [][]byte
+	from, to time.Time
+}
+
+// newMatcher prepares the members as canonical JSON has them.
+func newMatcher(q Query) (matcher, error) {
+	m := matcher{from: q.From, to: q.To}
+	for _, asked := range [][2]string{
+		{"passport_jti", q.JTI}, {"namespace", q.Namespace}, {"action", string(q.Action)}, {"outcome", string(q.Outcome)},
+	} {
+		if asked[1] == "" {
+			continue
+		}
+		raw, err := json.Marshal(map[string]string{asked[0]: asked[1]})
+		if err != nil {
+			return matcher{}, err
+		}
+		if raw, err = token.CanonicalJSON(raw); err != nil {
+			return matcher{}, err
+		}
+		m.members = append(m.members, raw[1:len(raw)-1])
 	}
-	return (q.From.IsZero() || !f.Time.Before(q.From)) &&
-		(q.To.IsZero() || f.Time.Before(q.To)) &&
-		(q.JTI == "" || q.JTI == f.PassportJTI) &&
-		(q.Agent == "" || q.Agent == agent.Name || q.Agent == agent.UID) &&
-		(q.Namespace == "" || q.Namespace == f.Namespace) &&
-		(q.Action == "" || q.Action == f.Action) &&
-		(q.Outcome == "" || q.Outcome == f.Outcome)
+	return m, nil
+}
+
+// match reports whether a record is asked for.
+func (m matcher) match(raw []byte) (bool, error) {
+	for _, member := range m.members {
+		if !bytes.Contains(raw, member) {
+			return false, nil
+		}
+	}
+	if m.from.IsZero() && m.to.IsZero() {
+		return true, nil
+	}
+	_, rest, _ := bytes.Cut(raw, []byte(`"time":"`))
+	text, _, _ := bytes.Cut(rest, []byte(`"`))
+	at, err := time.Parse(time.RFC3339Nano, string(text))
+	if err != nil {
+		return false, fmt.Errorf("%w: it has no time", audit.ErrRecord)
+	}
+	return (m.from.IsZero() || !at.Before(m.from)) && (m.to.IsZero() || at.Before(m.to)), nil
 }

@@ -45,6 +45,11 @@ func (x *Index) Rows(ctx context.Context, q Query) iter.Seq2[entries.Entry, erro
 		return x.entries.Range(ctx, q.Start, q.End, q.End)
 	}
 	return func(yield func(entries.Entry, error) bool) {
+		match, err := newMatcher(q)
+		if err != nil {
+			yield(entries.Entry{}, err)
+			return
+		}
 		for from := q.Start / entries.Width; from*entries.Width < q.End; {
 			found, next, err := x.candidates(q, from)
 			if err != nil {
@@ -52,7 +57,7 @@ func (x *Index) Rows(ctx context.Context, q Query) iter.Seq2[entries.Entry, erro
 				return
 			}
 			for _, c := range found {
-				if !x.rowsOf(ctx, q, c, yield) {
+				if !x.rowsOf(ctx, q, match, c, yield) {
 					return
 				}
 			}
@@ -62,7 +67,7 @@ func (x *Index) Rows(ctx context.Context, q Query) iter.Seq2[entries.Entry, erro
 }
 
 // rowsOf yields the matches in one bundle, and reports whether more are wanted.
-func (x *Index) rowsOf(ctx context.Context, q Query, c candidate, yield func(entries.Entry, error) bool) bool {
+func (x *Index) rowsOf(ctx context.Context, q Query, match matcher, c candidate, yield func(entries.Entry, error) bool) bool {
 	if err := ctx.Err(); err != nil {
 		yield(entries.Entry{}, err)
 		return false
@@ -73,16 +78,16 @@ func (x *Index) rowsOf(ctx context.Context, q Query, c candidate, yield func(ent
 		return false
 	}
 	for i, raw := range bundle {
-		index := c.bundle*entries.Width + uint64(i) //nolint:gosec // G115: i is below 256
+		index := c.bundle*entries.Width + uint64(i)
 		if index < q.Start || index >= q.End || !c.which.has(index%entries.Width) {
 			continue
 		}
-		f, err := facetsOf(raw)
+		matches, err := match.match(raw)
 		if err != nil {
-			yield(entries.Entry{}, fmt.Errorf("entry %d is no record", index))
+			yield(entries.Entry{}, fmt.Errorf("entry %d: %w", index, err))
 			return false
 		}
-		if q.matches(f) && !yield(entries.Entry{Index: index, Raw: raw}, nil) {
+		if matches && !yield(entries.Entry{Index: index, Raw: raw}, nil) {
 			return false
 		}
 	}

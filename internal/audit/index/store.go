@@ -26,7 +26,7 @@ const version = 1
 const lockWait = 2 * time.Second
 
 var (
-	// postings: field, length of the value, value, bundle → which of its 256 entries, as 32 bytes.
+	// postings: field, value with its length before it, bundle → which of its 256 entries, as 32 bytes.
 	postings = []byte("postings")
 	// spans: bundle → the earliest and the latest second in it.
 	spans = []byte("spans")
@@ -65,7 +65,7 @@ func (k key) prefix() []byte {
 		digest := sha256.Sum256(value)
 		value, length = digest[:], longest+1
 	}
-	prefix := binary.BigEndian.AppendUint16([]byte{byte(k.field)}, uint16(length)) //nolint:gosec // G115: at most longest+1
+	prefix := binary.BigEndian.AppendUint16([]byte{byte(k.field)}, uint16(length))
 	return append(prefix, value...)
 }
 
@@ -134,12 +134,9 @@ var errDamaged = errors.New("the index is damaged")
 // openFile opens the file, or makes an empty one.
 func openFile(path string) (db *bolt.DB, s state, err error) {
 	err = guarded(func() error {
-		opened, err := bolt.Open(path, 0o600, &bolt.Options{
-			Timeout: lockWait,
-			// The free pages are found anew at each opening: a damaged list of them would give away pages in use.
-			NoFreelistSync: true,
-			FreelistType:   bolt.FreelistMapType,
-		})
+		// With NoFreelistSync it would look for free pages in a goroutine of its own, where a panic over a
+		// damaged file cannot be caught.
+		opened, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait, FreelistType: bolt.FreelistMapType})
 		if err != nil {
 			return err
 		}

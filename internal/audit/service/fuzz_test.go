@@ -80,7 +80,7 @@ func TestWithin(t *testing.T) {
 		size := rapid.Uint64Range(0, 1<<20).Draw(t, "size")
 		index := rapid.Uint64Range(0, 1<<12).Draw(t, "index")
 		width := rapid.Uint64Range(1, 256).Draw(t, "width")
-		path := resourcePath{level: level, index: index, width: uint8(width % 256)} //nolint:gosec // G115: below 256
+		path := resourcePath{level: level, index: index, width: uint8(width % 256)}
 		// The last hash of the tile is of entries up to this one.
 		last := (index*256 + width) << (8 * level)
 		if path.within(size) != (last <= size) {

@@ -103,7 +103,8 @@ func stream(rows rowWriter, q rowsQuery, entry entries.Entry, more bool, next fu
 		if err := rows.row(entry); err != nil {
 			return err
 		}
-		if n++; n == q.limit {
+		n++
+		if n == q.limit {
 			return nil
 		}
 		var err error

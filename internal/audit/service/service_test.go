@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -389,6 +390,23 @@ func TestRowsInEachFormat(t *testing.T) {
 	}
 }
 
+// The export is what a line of jq takes.
+func TestAnExportThroughJQ(t *testing.T) {
+	jq, err := exec.LookPath("jq")
+	if err != nil {
+		t.Skip("there is no jq here")
+	}
+	w := start(t)
+	audittest.Fill(t, w.tree, 0, 20)
+	_, body := w.ask("auditor", http.MethodGet, wire.RecordsPath, "")
+	command := exec.CommandContext(t.Context(), jq, "-c", fmt.Sprintf(`.rows[] | select(.passport_jti == %q)`, audittest.JTI(7)))
+	command.Stdin = strings.NewReader(body)
+	out, err := command.Output()
+	if err != nil || strings.Count(string(out), "\n") != 5 || strings.Count(string(out), audittest.JTI(7)) != 5 {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // The time bounds: from is in, to is not.
 func TestTimeRange(t *testing.T) {
 	w := start(t)
@@ -454,7 +472,7 @@ func TestABrokenStreamIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, format := range []string{"json", "ndjson", "csv"} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+wire.RecordsPath+"?format="+format, nil)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+wire.RecordsPath+"?format="+format, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -732,7 +750,8 @@ func TestReadersAndWritersAtOnce(t *testing.T) {
 	all.Go(func() {
 		for !closed(done) {
 			var got verification
-			if w.get("/v1/verify", &got); !got.OK {
+			w.get("/v1/verify", &got)
+			if !got.OK {
 				t.Errorf("%+v", got)
 			}
 		}
@@ -740,7 +759,8 @@ func TestReadersAndWritersAtOnce(t *testing.T) {
 	all.Go(func() {
 		for !closed(done) {
 			var got page
-			if w.get(wire.RecordsPath, &got); len(got.Rows) < 300 || len(got.Rows)%5 != 0 {
+			w.get(wire.RecordsPath, &got)
+			if len(got.Rows) < 300 || len(got.Rows)%5 != 0 {
 				t.Errorf("%d rows", len(got.Rows))
 			}
 		}
