@@ -16,8 +16,8 @@ import (
 	"agentpassport.dev/operator/internal/audit/mirror"
 )
 
-// DefaultName is the name of the log, unless one is given.
-const DefaultName = "agentpassport.dev/auditlog"
+// defaultLogName is the name of the log, unless one is given.
+const defaultLogName = "agentpassport.dev/auditlog"
 
 // place is where the private keys and the mirrored head are: in the cluster, or in files.
 type place struct {
@@ -28,7 +28,7 @@ type place struct {
 func (p *place) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&p.namespace, "namespace", "", "The namespace with the Secret of the private keys and the ConfigMap of the mirrored head. Without it, files are read.")
 	cmd.Flags().StringVar(&p.secret, "key-secret", keysecret.Name, "The Secret with the private keys.")
-	cmd.Flags().StringVar(&p.name, "name", DefaultName, "The name of the log.")
+	cmd.Flags().StringVar(&p.name, "name", defaultLogName, "The name of the log.")
 	cmd.Flags().StringVar(&p.keyFile, "key-file", "", "A file with the private keys, one a line, the newest last; instead of --namespace.")
 }
 
