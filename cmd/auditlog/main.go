@@ -12,6 +12,11 @@ import (
 )
 
 func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+// run runs the command that is asked for and returns its exit code.
+func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{
@@ -21,8 +26,10 @@ func main() {
 		SilenceErrors: true,
 	}
 	root.AddCommand(newVerify(), newBundle(), newBeginEpoch(), newRotateKey())
-	if err := root.ExecuteContext(ctx); err != nil {
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "auditlog:", err)
-		os.Exit(exitCode(err))
 	}
+	return exitCode(err)
 }

@@ -25,8 +25,8 @@ import (
 
 var noon = time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
 
-// run runs a command as main does, and returns what it prints and its exit code.
-func run(t *testing.T, cmd *cobra.Command, args ...string) (printed string, code int, err error) {
+// play runs a command as main does, and returns what it prints and its exit code.
+func play(t *testing.T, cmd *cobra.Command, args ...string) (printed string, code int, err error) {
 	t.Helper()
 	var out bytes.Buffer
 	cmd.SetArgs(args)
@@ -93,7 +93,7 @@ func mission(uid string, after time.Duration) []audit.Record {
 
 func TestVerifySaysWhatItFound(t *testing.T) {
 	w := newWorld(t)
-	printed, code, err := run(t, newVerify(), w.dir, "--key", w.public, "--head", w.mirrored)
+	printed, code, err := play(t, newVerify(), w.dir, "--key", w.public, "--head", w.mirrored)
 	if code != 0 {
 		t.Fatal(err)
 	}
@@ -112,10 +112,10 @@ func TestVerifySaysWhatItFound(t *testing.T) {
 	if err := os.WriteFile(entries, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, code, err = run(t, newVerify(), w.dir, "--key", w.public); code != 1 || !strings.Contains(err.Error(), "epoch 1: the trail is broken at record 3") {
+	if _, code, err = play(t, newVerify(), w.dir, "--key", w.public); code != 1 || !strings.Contains(err.Error(), "epoch 1: the trail is broken at record 3") {
 		t.Fatalf("exit code %d: %v", code, err)
 	}
-	printed, code, _ = run(t, newVerify(), w.dir, "--key", w.public, "-o", "json")
+	printed, code, _ = play(t, newVerify(), w.dir, "--key", w.public, "-o", "json")
 	var found result
 	if err := json.Unmarshal([]byte(printed), &found); err != nil || code != 1 {
 		t.Fatalf("exit code %d, %v: %s", code, err, printed)
@@ -139,7 +139,7 @@ func TestWhatCannotBeReadIsNoBreak(t *testing.T) {
 		"a bad output":   {w.dir, "--key", w.public, "-o", "xml"},
 		"two folders":    {w.dir, w.dir, "--key", w.public},
 	} {
-		_, code, err := run(t, newVerify(), args...)
+		_, code, err := play(t, newVerify(), args...)
 		if code != 2 {
 			t.Errorf("%s: exit code %d: %v", name, code, err)
 		} else if strings.Contains(err.Error(), "PRIVATE+KEY") {
@@ -153,17 +153,17 @@ func TestABundleIsMadeAndVerified(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "bot.bundle")
 	args := []string{"--agent", "bot", "--namespace", "support", "--from", "2026-08-01", "--to", "2026-08-02T00:00:00Z",
 		"--data-dir", w.dir, "--key", w.public, "--head", w.mirrored, "-o", file}
-	made, code, err := run(t, newBundle(), args...)
+	made, code, err := play(t, newBundle(), args...)
 	if code != 0 {
 		t.Fatal(err)
 	}
-	if _, code, err := run(t, newBundle(), args...); code != 2 || !errors.Is(err, os.ErrExist) {
+	if _, code, err = play(t, newBundle(), args...); code != 2 || !errors.Is(err, os.ErrExist) {
 		t.Fatalf("the file is written over: %v", err)
 	}
 	if err := os.RemoveAll(w.dir); err != nil {
 		t.Fatal(err)
 	}
-	verified, code, err := run(t, newVerify(), file, "--key", w.public)
+	verified, code, err := play(t, newVerify(), file, "--key", w.public)
 	if code != 0 || verified != made {
 		t.Fatalf("exit code %d, %v:\n%s", code, err, verified)
 	}
@@ -179,7 +179,7 @@ func TestABundleIsMadeAndVerified(t *testing.T) {
 	if err := os.WriteFile(file, bytes.Replace(raw, []byte("pp_m1"), []byte("pp_m3"), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, code, err := run(t, newVerify(), file, "--key", w.public); code != 1 {
+	if _, code, err := play(t, newVerify(), file, "--key", w.public); code != 1 {
 		t.Fatalf("exit code %d: %v", code, err)
 	}
 }
@@ -187,21 +187,21 @@ func TestABundleIsMadeAndVerified(t *testing.T) {
 func TestAnEpochIsBegunWhereRecordsAreLostAndOnlyThere(t *testing.T) {
 	w := newWorld(t)
 	begin := []string{"--data-dir", w.dir, "--key-file", w.keyFile, "--head", w.mirrored, "--actor", "alice", "--reason", "the disk broke"}
-	if _, code, err := run(t, newBeginEpoch(), begin...); code != 2 || !errors.Is(err, epoch.ErrWhole) {
+	if _, code, err := play(t, newBeginEpoch(), begin...); code != 2 || !errors.Is(err, epoch.ErrWhole) {
 		t.Fatalf("exit code %d: %v", code, err)
 	}
 	if err := os.RemoveAll(epoch.Folder(w.dir, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if _, code, err := run(t, newBeginEpoch(), append(begin[:len(begin)-1:len(begin)-1], "")...); code != 2 {
+	if _, code, err := play(t, newBeginEpoch(), append(begin[:len(begin)-1:len(begin)-1], "")...); code != 2 {
 		t.Fatalf("without a reason, exit code %d: %v", code, err)
 	}
-	printed, code, err := run(t, newBeginEpoch(), begin...)
+	printed, code, err := play(t, newBeginEpoch(), begin...)
 	if code != 0 || !strings.HasPrefix(printed, "Epoch 2 is begun") {
 		t.Fatalf("exit code %d, %v: %s", code, err, printed)
 	}
 	w.append(t, mission("m3", time.Hour))
-	printed, code, err = run(t, newVerify(), w.dir, "--key", w.public)
+	printed, code, err = play(t, newVerify(), w.dir, "--key", w.public)
 	if code != 0 || !strings.Contains(printed, "LOST: 4 records were signed, 0 kept; alice began epoch 2") ||
 		!strings.HasPrefix(printed, "Holds, with a loss") {
 		t.Fatalf("exit code %d, %v:\n%s", code, err, printed)
@@ -210,7 +210,7 @@ func TestAnEpochIsBegunWhereRecordsAreLostAndOnlyThere(t *testing.T) {
 
 func TestANewKeyIsAddedToTheFile(t *testing.T) {
 	w := newWorld(t)
-	printed, code, err := run(t, newRotateKey(), "--key-file", w.keyFile)
+	printed, code, err := play(t, newRotateKey(), "--key-file", w.keyFile)
 	if code != 0 || strings.Contains(printed, "PRIVATE") {
 		t.Fatal(code, err)
 	}
@@ -218,7 +218,7 @@ func TestANewKeyIsAddedToTheFile(t *testing.T) {
 	w.append(t, mission("m3", time.Hour))
 	next := strings.TrimSpace(strings.TrimPrefix(printed, "The log will sign with "))
 	for _, key := range []string{first, next} {
-		printed, code, err := run(t, newVerify(), w.dir, "--key", key, "--head", w.mirrored)
+		printed, code, err := play(t, newVerify(), w.dir, "--key", key, "--head", w.mirrored)
 		if code != 0 || !strings.Contains(printed, "keys        2;") {
 			t.Fatalf("exit code %d, %v:\n%s", code, err, printed)
 		}
