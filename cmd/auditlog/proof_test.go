@@ -151,8 +151,10 @@ func TestWhatCannotBeReadIsNoBreak(t *testing.T) {
 func TestABundleIsMadeAndVerified(t *testing.T) {
 	w := newWorld(t)
 	file := filepath.Join(t.TempDir(), "bot.bundle")
-	args := []string{"--agent", "bot", "--namespace", "support", "--from", "2026-08-01", "--to", "2026-08-02T00:00:00Z",
-		"--data-dir", w.dir, "--key", w.public, "--head", w.mirrored, "-o", file}
+	args := []string{
+		"--agent", "bot", "--namespace", "support", "--from", "2026-08-01", "--to", "2026-08-02T00:00:00Z",
+		"--data-dir", w.dir, "--key", w.public, "--head", w.mirrored, "-o", file,
+	}
 	made, code, err := play(t, newBundle(), args...)
 	if code != 0 {
 		t.Fatal(err)
