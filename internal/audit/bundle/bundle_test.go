@@ -20,6 +20,7 @@ import (
 	"agentpassport.dev/operator/internal/audit/bundle"
 	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/keys"
+	"agentpassport.dev/operator/internal/audit/keys/keystest"
 	"agentpassport.dev/operator/internal/audit/proof"
 )
 
@@ -68,15 +69,18 @@ func mission(agent string, n int) []audit.Record {
 
 // world is a log of ten hours of missions of two agents, one of which was blocked and unblocked, with a new
 // key in the middle.
-func world(t testing.TB) epoch.Options {
+func world(t testing.TB) epoch.Options { return worldOf(t, generate(t), generate(t)) }
+
+// worldOf is world with these keys.
+func worldOf(t testing.TB, first, second keys.Private) epoch.Options {
 	t.Helper()
-	o := epoch.Options{Dir: t.TempDir(), Keys: []keys.Private{generate(t)}, Clock: testclock.NewFakePassiveClock(noon)}
+	o := epoch.Options{Dir: t.TempDir(), Keys: []keys.Private{first}, Clock: testclock.NewFakePassiveClock(noon)}
 	log := open(t, o)
 	for n := range 10 {
 		records := append(mission("bot", n), mission("other", n)...)
 		if n == 5 {
 			records = append(records, block("bot"), block("other"))
-			o.Keys = append(o.Keys, generate(t))
+			o.Keys = append(o.Keys, second)
 			if err := log.AdoptKeys(context.Background(), o.Keys); err != nil {
 				t.Fatal(err)
 			}
@@ -347,7 +351,8 @@ func TestALostEpochIsVouchedForByTheNext(t *testing.T) {
 
 // FuzzBundle looks for panics, and for a bundle with a record in it that the log does not hold.
 func FuzzBundle(f *testing.F) {
-	o := world(f)
+	const name = "agentpassport.dev/auditlog/test"
+	o := worldOf(f, keystest.Fixed(name, 1), keystest.Fixed(name, 2)) // all workers have to see one log
 	b := pack(f, o, 3, 4)
 	held := map[string]bool{}
 	for _, entry := range b.Epochs[0].Entries {

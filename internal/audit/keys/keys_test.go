@@ -14,6 +14,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"agentpassport.dev/operator/internal/audit/keys"
+	"agentpassport.dev/operator/internal/audit/keys/keystest"
 )
 
 const name = "agentpassport.dev/auditlog/test"
@@ -32,7 +33,7 @@ func generate(t testing.TB, log string) keys.Private {
 // ring is a ring of three keys: the second from epoch 1, size 10 on, the third from epoch 2, size 5 on.
 func ring(t testing.TB) (*keys.Ring, []keys.Private) {
 	t.Helper()
-	privates := []keys.Private{generate(t, name), generate(t, name), generate(t, name)}
+	privates := []keys.Private{keystest.Fixed(name, 1), keystest.Fixed(name, 2), keystest.Fixed(name, 3)}
 	r, err := keys.New(privates[0], 1, noon)
 	if err != nil {
 		t.Fatal(err)
