@@ -1,8 +1,7 @@
-// Command auditlog keeps the audit log of the Agent Passport Operator.
+// Command auditlog keeps and proves the audit log of the Agent Passport Operator.
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
@@ -10,32 +9,30 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
 // usageError is a command line that cannot be obeyed.
 type usageError struct{ error }
 
-func main() {
-	err := newRootCommand().ExecuteContext(ctrl.SetupSignalHandler())
-	if err == nil {
-		return
-	}
-	fmt.Fprintln(os.Stderr, "auditlog:", err)
-	if errors.As(err, &usageError{}) {
-		os.Exit(2)
-	}
-	os.Exit(1)
-}
-
-func newRootCommand() *cobra.Command {
+// run runs the command that is asked for and returns its exit code.
+func run(args []string) int {
 	root := &cobra.Command{
 		Use:           "auditlog",
-		Short:         "The audit log of the Agent Passport Operator",
+		Short:         "Keeps and proves the audit log of the Agent Passport Operator",
 		Args:          noArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServeCommand())
-	return root
+	root.AddCommand(newServeCommand(), newVerify(), newBundle(), newBeginEpoch(), newRotateKey())
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctrl.SetupSignalHandler())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "auditlog:", err)
+	}
+	return exitCode(err)
 }
 
 // noArgs refuses arguments: every setting is a flag.

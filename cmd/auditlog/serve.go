@@ -65,7 +65,10 @@ func newServeCommand() *cobra.Command {
 			ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.log)))
 			// Tessera and the API machinery log there.
 			klog.SetLogger(ctrl.Log)
-			return serve(command.Context(), &f)
+			if err := serve(command.Context(), &f); err != nil {
+				return serviceError{err}
+			}
+			return nil
 		},
 	}
 	set := command.Flags()

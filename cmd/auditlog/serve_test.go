@@ -24,7 +24,6 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/mod/sumdb/note"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -36,7 +35,8 @@ import (
 	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/audit/audittest"
 	"agentpassport.dev/operator/internal/audit/client"
-	"agentpassport.dev/operator/internal/audit/tlog"
+	"agentpassport.dev/operator/internal/audit/keys"
+	"agentpassport.dev/operator/internal/audit/proof"
 	"agentpassport.dev/operator/internal/audit/wire"
 	"agentpassport.dev/operator/test/apiserver"
 )
@@ -337,8 +337,9 @@ func TestKilledUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if head, err := tlog.VerifyFolder(t.Context(), filepath.Join(s.dataDir, "epoch-1"), key); err != nil || head.Size != uint64(5*next) {
-		t.Error(head, err)
+	report, err := proof.Folder(t.Context(), proof.Options{Dir: s.dataDir, Key: key})
+	if err != nil || report.Epochs[0].Records != uint64(5*next) {
+		t.Error(report, err)
 	}
 	t.Logf("%d records were acknowledged, before 4 kills and after", len(acknowledged))
 }
@@ -477,14 +478,17 @@ func TestUsage(t *testing.T) {
 		code int
 		says string
 	}{
-		"unknown flag":    {[]string{"serve", "--colour=red"}, 2, "unknown flag: --colour"},
-		"no key":          {[]string{"serve"}, 2, "--key-file is required"},
-		"no certificate":  {[]string{"serve", "--key-file=" + key}, 2, "--tls-cert-file"},
+		"unknown flag": {[]string{"serve", "--colour=red"}, 2, "unknown flag: --colour"},
+		"half a pair":  {[]string{"serve", "--tls-cert-file=a"}, 2, "--tls-private-key-file"},
+		"two certificates": {
+			[]string{"serve", "--tls-cert-file=a", "--tls-private-key-file=b", "--serving-names=log.example.com"}, 2, "--serving-names",
+		},
 		"forward options": {[]string{"serve", "--key-file=" + key, "--tls-cert-file=a", "--tls-private-key-file=b", "--forward-batch=7"}, 2, "--forward-to"},
 		"arguments":       {[]string{"serve", "now"}, 2, "now"},
 		"another log": {[]string{
 			"serve", "--key-file=" + key, "--tls-cert-file=a", "--tls-private-key-file=b", "--data-dir=" + t.TempDir(), "--metrics-bind-address=0",
 			"--health-probe-bind-address=0", "--kubeconfig=" + kubeconfig(t, filepath.Join(t.TempDir(), "kubeconfig")),
+			"--mirror=false",
 		}, 1, `the key is of log "another-log"`},
 	} {
 		t.Run(name, func(t *testing.T) {

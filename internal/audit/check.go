@@ -61,7 +61,7 @@ func checkOwn(record Record) error {
 		return fmt.Errorf("%w: %s needs facts.key_id", ErrRecord, record.Action)
 	case record.Action == EpochBegin && record.Facts.Reason == "":
 		return fmt.Errorf("%w: %s needs facts.reason", ErrRecord, record.Action)
-	case record.Action == EpochBegin && !(rootOf(record.Facts.Size, record.Facts.Digest) && rootOf(record.Facts.Kept, record.Facts.KeptDigest)):
+	case record.Action == EpochBegin && (!rootOf(record.Facts.Size, record.Facts.Digest) || !rootOf(record.Facts.Kept, record.Facts.KeptDigest)):
 		return fmt.Errorf("%w: %s needs the root of each tree whose size it names, in hex", ErrRecord, record.Action)
 	}
 	return nil

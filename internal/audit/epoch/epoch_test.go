@@ -324,3 +324,70 @@ func TestKeysThatDoNotHoldAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestACrashInARotation opens the log as it is at each point of one.
+func TestACrashInARotation(t *testing.T) {
+	o := options(t)
+	log := open(t, o)
+	fill(t, log, 0, 2)
+	path := filepath.Join(o.Dir, epoch.KeysFile)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := o.Keys[0]
+	o.Keys = append(o.Keys, generate(t))
+	if err := log.AdoptKeys(context.Background(), o.Keys); err != nil {
+		t.Fatal(err)
+	}
+	after, head := log.Ring().Encode(), log.Head()
+	closed(t, log)
+	for name, ring := range map[string][]byte{
+		"after the record, before the keys file": before,
+		"after the keys file, before the head":   after,
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := o
+			o.Dir = keep(t, o.Dir)
+			// The head of this moment, as the old key has signed it.
+			signed := signHead(t, old, head)
+			if err := errors.Join(os.WriteFile(filepath.Join(o.Dir, epoch.KeysFile), ring, 0o600),
+				os.WriteFile(filepath.Join(epoch.Folder(o.Dir, 1), "checkpoint"), signed, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			log := open(t, o)
+			if log.Head().Size != head.Size || len(log.Ring().Statements()) != 2 || !log.Ring().Active().Same(o.Keys[1].Public) {
+				t.Fatalf("%d records, %d keys", log.Head().Size, len(log.Ring().Statements()))
+			}
+		})
+	}
+}
+
+// TestACrashInABegin opens the log with what is left of an epoch that was not finished.
+func TestACrashInABegin(t *testing.T) {
+	o := options(t)
+	log := open(t, o)
+	fill(t, log, 0, 2)
+	closed(t, log)
+	left := epoch.Folder(o.Dir, 2) + ".new"
+	if err := os.CopyFS(left, os.DirFS(epoch.Folder(o.Dir, 1))); err != nil {
+		t.Fatal(err)
+	}
+	log = open(t, o)
+	if log.Epoch() != 1 {
+		t.Fatalf("epoch %d is open", log.Epoch())
+	}
+	fill(t, log, 2, 4)
+	o.Mirrored = state(t, log)
+	closed(t, log)
+	if err := os.RemoveAll(epoch.Folder(o.Dir, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := epoch.Begin(context.Background(), o, audit.Actor{Username: "admin"}, "again"); err != nil {
+		t.Fatal(err)
+	}
+	log = open(t, o)
+	if log.Epoch() != 2 || log.Head().Size != 1 {
+		t.Fatalf("epoch %d has %d records", log.Epoch(), log.Head().Size)
+	}
+}

@@ -118,8 +118,10 @@ func (l *Log) readBegin(ctx context.Context) error {
 		return err
 	}
 	if entry.Record.Action != audit.EpochBegin {
-		return &LostError{Epoch: l.epoch, Head: l.log.Head(),
-			Cause: &audit.Break{ID: entry.Record.ID, Why: "the first record of an epoch after the first is not " + string(audit.EpochBegin)}}
+		return &LostError{
+			Epoch: l.epoch, Head: l.log.Head(),
+			Cause: &audit.Break{ID: entry.Record.ID, Why: "the first record of an epoch after the first is not " + string(audit.EpochBegin)},
+		}
 	}
 	l.begun = entry.Record.Time
 	return nil

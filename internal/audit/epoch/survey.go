@@ -50,7 +50,10 @@ func look(options Options) (*survey, error) {
 	if options.Mirrored == nil {
 		return s, nil
 	}
-	return s, s.mirrored(*options.Mirrored, newest, missing)
+	if err := s.mirrored(*options.Mirrored, newest, missing); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // mirrored takes in what is kept elsewhere.
@@ -102,7 +105,7 @@ func (s *survey) save(dir string) error {
 // loses is the LostError of an epoch that was read and does not hold.
 func (s *survey) loses(dir string, cause error) *LostError {
 	lost := &LostError{Epoch: s.epoch, Head: s.known, Cause: cause}
-	raw, err := os.ReadFile(filepath.Join(Folder(dir, s.epoch), "checkpoint")) //nolint:gosec // G304: the caller says where the log is
+	raw, err := os.ReadFile(filepath.Join(Folder(dir, s.epoch), "checkpoint"))
 	if err != nil {
 		return lost
 	}

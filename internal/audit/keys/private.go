@@ -107,6 +107,12 @@ type signer struct {
 	key      ed25519.PrivateKey
 }
 
+// String and GoString keep the key out of what is printed.
+func (s signer) String() string { return s.verifier }
+
+// GoString is String.
+func (s signer) GoString() string { return s.verifier }
+
 // Name implements note.Signer.
 func (s signer) Name() string { return s.name }
 

@@ -44,7 +44,8 @@ func (s Statement) hash() string {
 
 // sign is the statement signed by its key and by those given: the key before it.
 func (s Statement) sign(own Private, before ...Private) (Statement, error) {
-	signers := []note.Signer{own.signer(own.name)}
+	signers := make([]note.Signer, 0, 1+len(before))
+	signers = append(signers, own.signer(own.name))
 	for _, private := range before {
 		signers = append(signers, private.signer(private.name))
 	}

@@ -1,7 +1,6 @@
 package mirror_test
 
 import (
-	"crypto/rand"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,15 +10,13 @@ import (
 
 	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/keys"
+	"agentpassport.dev/operator/internal/audit/keys/keystest"
 	"agentpassport.dev/operator/internal/audit/mirror"
 )
 
 // FuzzParseManifest looks for a state that is accepted without being whole, and for panics.
 func FuzzParseManifest(f *testing.F) {
-	private, err := keys.Generate(rand.Reader, "agentpassport.dev/auditlog/test")
-	if err != nil {
-		f.Fatal(err)
-	}
+	private := keystest.Fixed("agentpassport.dev/auditlog/test", 1)
 	log, err := epoch.Open(f.Context(), epoch.Options{
 		Dir: f.TempDir(), Keys: []keys.Private{private}, Clock: testclock.NewFakePassiveClock(noon),
 	})
@@ -51,8 +48,8 @@ func FuzzParseManifest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if ring, _, err := epoch.OpenState(got); err != nil || !ring.Holds(private.Public) {
-			t.Fatalf("a state is accepted that nobody signed: %v", err)
+		if _, head, err := epoch.OpenState(got); err != nil || head.Size != 0 {
+			t.Fatalf("a state is accepted that nobody signed: %d records, %v", head.Size, err)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package mirror_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -147,7 +148,7 @@ func TestTheNewestHeadIsMirroredAndOpensTheLog(t *testing.T) {
 	if size(t, state) != 2 {
 		t.Fatalf("%d records are mirrored", size(t, state))
 	}
-	if written, err := m.Written(); err != nil || string(written.Checkpoint) != string(state.Checkpoint) {
+	if written, err := m.Written(); err != nil || !bytes.Equal(written.Checkpoint, state.Checkpoint) {
 		t.Fatal(err)
 	}
 	if err := log.Close(); err != nil {
@@ -161,7 +162,7 @@ func TestTheNewestHeadIsMirroredAndOpensTheLog(t *testing.T) {
 		t.Fatal(printed, err)
 	}
 	parsed, err := mirror.ParseManifest([]byte(printed))
-	if err != nil || string(parsed.Checkpoint) != string(state.Checkpoint) || string(parsed.Keys) != string(state.Keys) {
+	if err != nil || !bytes.Equal(parsed.Checkpoint, state.Checkpoint) || !bytes.Equal(parsed.Keys, state.Keys) {
 		t.Fatal(parsed, err)
 	}
 }
@@ -232,7 +233,7 @@ func TestAConfigMapThatWasChangedIsRefusedAndMended(t *testing.T) {
 		if err := m.Write(t.Context()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if now := read(t, ns); string(now.Checkpoint) != string(whole.Checkpoint) {
+		if now := read(t, ns); !bytes.Equal(now.Checkpoint, whole.Checkpoint) {
 			t.Errorf("%s: it is not mended", name)
 		}
 	}

@@ -54,7 +54,18 @@ func Folder(ctx context.Context, options Options) (*Report, error) {
 		c.epoch--
 	}
 	slices.Reverse(c.report.Epochs)
+	if len(c.Known) == 0 && c.Policy == nil {
+		c.report.Notes = append(c.report.Notes, "no head from elsewhere was given: a folder that was set back as a whole to an "+
+			"earlier state cannot be told from one that is merely older")
+	}
 	return &c.report, nil
+}
+
+// Ring is every key of the log in a folder, the longest that the folder or what is known from elsewhere has.
+func Ring(options Options) (*keys.Ring, error) {
+	c := &check{Options: options}
+	err := c.prepare()
+	return c.ring, err
 }
 
 // check is a check under way.
@@ -148,6 +159,7 @@ func (c *check) tree(ctx context.Context) (Epoch, error) {
 		head, err = c.rest(ctx, walk, *next, known)
 	} else {
 		head, err = tlog.Verify(ctx, client.FileFetcher{Root: path}, c.ring.Heads(c.epoch), known, walk.visit)
+		walk.report.OnDisk = head.Size
 	}
 	switch {
 	case errors.Is(err, audit.ErrBreak):
@@ -181,6 +193,8 @@ func (c *check) missing(next *audit.Record) (Epoch, error) {
 
 // rest checks what is left of an epoch that the next one has taken the place of. The first record of that one
 // vouches for what was kept; the checkpoint in the folder counts no more.
+//
+// It is read by each size that the tree may have on disk, until one is right.
 func (c *check) rest(ctx context.Context, walk *walk, next audit.Record, known []tlog.Mark) (tlog.Head, error) {
 	lost := lostOf(next)
 	walk.report.Lost = lost
@@ -210,6 +224,7 @@ func (c *check) rest(ctx context.Context, walk *walk, next audit.Record, known [
 		}
 		walk.restart()
 		held, err := tlog.VerifyRest(ctx, client.FileFetcher{Root: path}, size, inside, walk.visit)
+		walk.report.OnDisk = size
 		if errors.Is(err, errEnough) || held.Size >= kept.Size && err == nil {
 			return kept, nil
 		}

@@ -285,7 +285,8 @@ func TestFolderFindsTheFirstBreak(t *testing.T) {
 		},
 		"a mission left out, all links anew": {
 			lie(func(all [][]byte) [][]byte { return relinked(t, without(t, all, "pp_m3")) }),
-			[]proof.Known{heads[1]}, 30, "", "the head in early",
+			[]proof.Known{heads[1]},
+			30, "", "the head in early",
 		},
 		"the tail cut": {
 			func(*testing.T, string) string { return early },
@@ -478,11 +479,13 @@ func TestALossIsSaidAndNothingMoreIsLost(t *testing.T) {
 		}, nil, "epoch 2: its folder epoch-2 is missing"},
 		"more was signed than was said": {
 			func(*testing.T, string) {},
-			[]proof.Known{{From: "more", Checkpoints: [][]byte{head(t, private, 1, 61, 7)}}}, "61 records, and epoch 2 says",
+			[]proof.Known{{From: "more", Checkpoints: [][]byte{head(t, private, 1, 61, 7)}}},
+			"61 records, and epoch 2 says",
 		},
 		"another was signed than was said": {
 			func(*testing.T, string) {},
-			[]proof.Known{{From: "other", Checkpoints: [][]byte{head(t, private, 1, 60, 7)}}}, "a fork",
+			[]proof.Known{{From: "other", Checkpoints: [][]byte{head(t, private, 1, 60, 7)}}},
+			"a fork",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

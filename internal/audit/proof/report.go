@@ -42,6 +42,8 @@ type Epoch struct {
 	Missions uint64 `json:"missions"`
 	// Root is the root of the tree of these records, in hex.
 	Root string `json:"root"`
+	// OnDisk is the size of the tree that the files are of; larger than Records where the rest was lost.
+	OnDisk uint64 `json:"-"`
 	// Witnessed is the size of the newest head with cosignatures, and Witnesses who of the policy has signed
 	// it; empty without a policy.
 	Witnessed uint64   `json:"witnessed,omitempty"`

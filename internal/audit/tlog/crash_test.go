@@ -33,7 +33,11 @@ const (
 
 func TestMain(m *testing.M) {
 	if folder := os.Getenv(childFolder); folder != "" {
-		if err := appendUntilKilled(folder); err != nil {
+		work := appendUntilKilled
+		if os.Getenv(childLimit) != "" {
+			work = appendUntilRefused
+		}
+		if err := work(folder); err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -103,7 +103,7 @@ func (s *server) add(w http.ResponseWriter, r *http.Request) {
 	case old != s.latest.Size:
 		w.Header().Set("Content-Type", "text/x.tlog.size")
 		w.WriteHeader(http.StatusConflict)
-		fmt.Fprintln(w, s.latest.Size)
+		_, _ = fmt.Fprintln(w, s.latest.Size)
 	case old == head.Size && old > 0 && !bytes.Equal(head.Hash, s.latest.Hash):
 		http.Error(w, "another root", http.StatusConflict)
 	case proof.VerifyConsistency(rfc6962.DefaultHasher, old, head.Size, hashes, s.latest.Hash, head.Hash) != nil:

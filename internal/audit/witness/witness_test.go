@@ -1,6 +1,7 @@
 package witness_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -40,10 +41,10 @@ func open(t *testing.T, o epoch.Options) *epoch.Log {
 	return log
 }
 
-func add(t *testing.T, log *epoch.Log, uid string, n int) {
+func add(t *testing.T, log *epoch.Log, prefix string, n int) {
 	t.Helper()
 	for i := range n {
-		uid := fmt.Sprint(uid, i)
+		uid := fmt.Sprint(prefix, i)
 		_, err := log.Append(t.Context(), audit.Record{
 			ID: audit.ID(uid, string(audit.ConfigChange)), Time: noon, Layer: audit.System, Action: audit.ConfigChange,
 			Step: string(audit.ConfigChange), Outcome: audit.Success,
@@ -123,17 +124,17 @@ func TestAQuorumIsEnough(t *testing.T) {
 	one, two := newServer(t, "one.example.com/w", logKey), newServer(t, "two.example.com/w", logKey)
 	for name, answer := range map[string]func(http.ResponseWriter){
 		"is down":        func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) },
-		"signs nonsense": func(w http.ResponseWriter) { fmt.Fprintf(w, "— %s AAAA\n", "two.example.com/w") },
+		"signs nonsense": func(w http.ResponseWriter) { _, _ = fmt.Fprintf(w, "— %s AAAA\n", "two.example.com/w") },
 		"sends much":     func(w http.ResponseWriter) { _, _ = w.Write(make([]byte, 1<<20)) },
 		"conflicts always": func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", "text/x.tlog.size")
 			w.WriteHeader(http.StatusConflict)
-			fmt.Fprintln(w, 1)
+			_, _ = fmt.Fprintln(w, 1)
 		},
 		"is ahead": func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", "text/x.tlog.size")
 			w.WriteHeader(http.StatusConflict)
-			fmt.Fprintln(w, 99)
+			_, _ = fmt.Fprintln(w, 99)
 		},
 		"knows us not": func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) },
 	} {
@@ -155,7 +156,7 @@ func TestAQuorumIsEnough(t *testing.T) {
 		if _, failed := strict.Witnessed(); failed == nil {
 			t.Errorf("the other %s: the failure is not told", name)
 		}
-		if after, err := log.State(); err != nil || string(after.Witnessed) != string(before.Witnessed) {
+		if after, err := log.State(); err != nil || !bytes.Equal(after.Witnessed, before.Witnessed) {
 			t.Errorf("the other %s: what too few signed is kept: %v", name, err)
 		}
 	}
