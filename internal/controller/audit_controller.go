@@ -38,7 +38,7 @@ func (r *MissionTrailReconciler) Reconcile(ctx context.Context, request ctrl.Req
 // later tries again what the log did not take. That is told of once, where it is first seen.
 func later(err error) (ctrl.Result, error) {
 	if err != nil {
-		return ctrl.Result{RequeueAfter: retryWaiting}, nil
+		return ctrl.Result{RequeueAfter: retryWaiting}, nil //nolint:nilerr // it was told of where it was seen
 	}
 	return ctrl.Result{}, nil
 }

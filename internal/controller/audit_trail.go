@@ -53,8 +53,8 @@ type AuditTrail struct {
 }
 
 // NewAuditTrail gives a trail that ends in a log. Operator is the operator's own username.
-func NewAuditTrail(log AuditLog, operator string) *AuditTrail {
-	return &AuditTrail{log: log, operator: operator, known: lru.New(maxKnown)}
+func NewAuditTrail(to AuditLog, operator string) *AuditTrail {
+	return &AuditTrail{log: to, operator: operator, known: lru.New(maxKnown)}
 }
 
 // record sees to it that records are in the log.

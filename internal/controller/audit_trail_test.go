@@ -39,7 +39,7 @@ var _ = Describe("The audit log", func() {
 			"config.change/1 success by admin",
 		}))
 		records := w.log.records()
-		var issue, last = records[0], records[len(records)-1]
+		issue, last := records[0], records[len(records)-1]
 		for _, record := range records {
 			Expect(record.Namespace).To(Equal(w.namespace))
 			if record.Step == "passport.issue" {

@@ -40,11 +40,11 @@ func (w *world) inForce() []string {
 
 // flagsOf gives the types of a checkout's flags.
 func flagsOf(checkout *v1alpha1.Checkout) []string {
-	var types []string
+	var kinds []string
 	for _, flag := range checkout.Status.Flags {
-		types = append(types, flag.Type)
+		kinds = append(types, flag.Type)
 	}
-	return types
+	return kinds
 }
 
 var _ = Describe("A checkout", func() {

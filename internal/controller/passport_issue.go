@@ -143,7 +143,7 @@ func (r *PassportReconciler) earlier(ctx context.Context, passport *v1alpha1.Pas
 	}
 	claims, err := r.secrets.adopt(ctx, passport, ring)
 	if asProblem(err) != nil {
-		return nil, nil // not its own Secret: nothing was handed out
+		return nil, nil //nolint:nilerr // not its own Secret: nothing was handed out
 	}
 	return claims, err
 }

@@ -83,16 +83,16 @@ func (p *process) stop() error {
 
 // freeAddresses finds ports on loopback that nobody listens on. All are held until all are found, so that
 // they differ.
-func freeAddresses(ctx context.Context, n int) (addresses []string, err error) {
-	for range n {
-		listener, listenErr := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-		if listenErr != nil {
-			return nil, listenErr
-		}
-		defer func() { err = errors.Join(err, listener.Close()) }()
-		addresses = append(addresses, listener.Addr().String())
+func freeAddresses(ctx context.Context, n int) ([]string, error) {
+	if n == 0 {
+		return nil, nil
 	}
-	return addresses, nil
+	held, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	others, err := freeAddresses(ctx, n-1)
+	return append(others, held.Addr().String()), errors.Join(err, held.Close())
 }
 
 // get succeeds where a GET of the URL answers 200.

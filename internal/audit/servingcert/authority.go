@@ -25,10 +25,11 @@ import (
 
 const (
 	// SecretName is the Secret of the authority, in the service's namespace.
-	SecretName = "agent-passport-auditlog-ca" //nolint:gosec // G101: a name
-	// ConfigMapName is the ConfigMap that publishes the authority's certificate, and ConfigMapKey its key.
+	SecretName = "agent-passport-auditlog-ca"
+	// ConfigMapName is the ConfigMap that publishes the authority's certificate, for clients.
 	ConfigMapName = "agent-passport-auditlog-ca"
-	ConfigMapKey  = "ca.crt"
+	// ConfigMapKey is the key of its data.
+	ConfigMapKey = "ca.crt"
 
 	authorityLife = 10 * 365 * 24 * time.Hour
 	// backdate is for clients whose clocks are behind.

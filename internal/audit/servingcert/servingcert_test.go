@@ -1,6 +1,7 @@
 package servingcert_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/x509"
@@ -39,7 +40,7 @@ func TestAuthority(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := servingcert.LoadAuthority(ctx, c, namespace, rand.Reader, noon.Add(time.Hour))
-	if err != nil || string(again.PEM) != string(authority.PEM) {
+	if err != nil || !bytes.Equal(again.PEM, authority.PEM) {
 		t.Fatalf("another authority after a restart: %v", err)
 	}
 

@@ -97,27 +97,30 @@ func Abandoned(passport *v1alpha1.Passport) audit.Record {
 
 // revoker is who ended a passport. Who deleted something, nobody can stamp.
 func revoker(m Mission, reason v1alpha1.Reason, operator string) audit.Actor {
-	switch reason {
-	case v1alpha1.ReasonRevokedByRequest:
-		if revocation := m.Passport.Spec.Revocation; revocation != nil {
-			return actorOf(revocation.By)
-		}
-	case v1alpha1.ReasonAgentBlocked:
-		for i := range m.Blocks {
-			block := &m.Blocks[i]
-			concerns := block.Spec.AgentRef == nil || block.Spec.AgentRef.Name == m.Passport.Spec.AgentRef.Name
-			if concerns && !block.CreationTimestamp.After(m.Passport.Status.EndTime.Time) {
-				return actorOf(block.Spec.By)
-			}
-		}
-	case v1alpha1.ReasonAgentSuspended:
-		if m.Agent != nil && m.Agent.Spec.Suspend {
-			return changer(m.Agent)
-		}
-	case v1alpha1.ReasonSignalRaised:
+	switch revocation := m.Passport.Spec.Revocation; {
+	case reason == v1alpha1.ReasonRevokedByRequest && revocation != nil:
+		return actorOf(revocation.By)
+	case reason == v1alpha1.ReasonAgentBlocked:
+		return blocker(m)
+	case reason == v1alpha1.ReasonAgentSuspended && m.Agent != nil && m.Agent.Spec.Suspend:
+		return changer(m.Agent)
+	case reason == v1alpha1.ReasonSignalRaised:
 		return audit.Actor{Username: operator}
-	case v1alpha1.ReasonPassportDeleted, v1alpha1.ReasonAgentDeleted:
+	case reason == v1alpha1.ReasonPassportDeleted, reason == v1alpha1.ReasonAgentDeleted:
 		return audit.Actor{Username: Deleted}
+	default:
+		return audit.Actor{Username: Unknown}
+	}
+}
+
+// blocker is who made the block that ended a passport; unknown where it is gone.
+func blocker(m Mission) audit.Actor {
+	for i := range m.Blocks {
+		block := &m.Blocks[i]
+		concerns := block.Spec.AgentRef == nil || block.Spec.AgentRef.Name == m.Passport.Spec.AgentRef.Name
+		if concerns && !block.CreationTimestamp.After(m.Passport.Status.EndTime.Time) {
+			return actorOf(block.Spec.By)
+		}
 	}
 	return audit.Actor{Username: Unknown}
 }

@@ -78,7 +78,10 @@ func canonical(value any) (string, error) {
 }
 
 func texts[T ~string](names []T) []string {
-	var texts []string
+	if len(names) == 0 {
+		return nil
+	}
+	texts := make([]string, 0, len(names))
 	for _, name := range names {
 		texts = append(texts, string(name))
 	}
