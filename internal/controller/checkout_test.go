@@ -42,7 +42,7 @@ func (w *world) inForce() []string {
 func flagsOf(checkout *v1alpha1.Checkout) []string {
 	var kinds []string
 	for _, flag := range checkout.Status.Flags {
-		kinds = append(types, flag.Type)
+		kinds = append(kinds, flag.Type)
 	}
 	return kinds
 }

@@ -46,7 +46,7 @@ func Lay(t testing.TB, folder string, missions int) *Laid {
 			if err != nil {
 				t.Fatal(err)
 			}
-			bundle = append(binary.BigEndian.AppendUint16(bundle, uint16(len(raw))), raw...)
+			bundle = append(binary.BigEndian.AppendUint16(bundle, uint16(len(raw))), raw...) //nolint:gosec // G115: audit.MaxBytes fits
 			if err := tree.Append(rfc6962.DefaultHasher.HashLeaf(raw), func(id compact.NodeID, hash []byte) {
 				if id.Level%8 == 0 {
 					level := id.Level / 8
@@ -69,7 +69,7 @@ func Lay(t testing.TB, folder string, missions int) *Laid {
 	for level, hashes := range tiles {
 		if len(hashes) > 0 {
 			index := size >> (8 * (level + 1))
-			write(layout.TilePath(uint64(level), index, uint8(len(hashes)/32)), hashes)
+			write(layout.TilePath(uint64(level), index, uint8(len(hashes)/32)), hashes) //nolint:gosec // G115: a full tile is written above
 		}
 	}
 	if len(bundle) > 0 {

@@ -341,7 +341,7 @@ func (g *gathering) add(index uint64, f facets) error {
 	return nil
 }
 
-// write adds it to what is there. Keys go in by their order, which a B-tree takes much faster.
+// write adds it to what is there. Keys come in their order, which a B-tree takes much faster.
 func (g *gathering) write(tx *bolt.Tx, s *state) error {
 	lists := make(map[string]*bitmap, len(g.lists))
 	for part, more := range g.lists {

@@ -65,7 +65,8 @@ func BenchmarkExport(b *testing.B) {
 					b.Fatal(err)
 				}
 				before := rows
-				for n := 0; err == nil; {
+				for err == nil {
+					var n int
 					if n, err = io.ReadFull(response.Body, chunk); n == len(chunk) && length>>26 != (length+int64(n))>>26 {
 						peak = max(peak, heap())
 					}

@@ -23,6 +23,12 @@ var columns = []string{
 	"trace_id", "span_id", "prev_hash", "prev_issue_hash", "hash",
 }
 
+// csvRecord is a record whose facts stay as they are stored.
+type csvRecord struct {
+	audit.Record
+	Facts json.RawMessage `json:"facts"`
+}
+
 // csvRows is CSV as in RFC 4180, with a header.
 type csvRows struct {
 	out   *csv.Writer
@@ -41,7 +47,7 @@ func (c *csvRows) contentType() string { return "text/csv; charset=utf-8; header
 func (c *csvRows) begin() error { return c.out.Write(columns) }
 
 func (c *csvRows) row(entry entries.Entry) error {
-	var r audit.Record
+	var r csvRecord
 	if err := json.Unmarshal(entry.Raw, &r); err != nil {
 		return fmt.Errorf("entry %d is no record", entry.Index)
 	}
@@ -49,20 +55,12 @@ func (c *csvRows) row(entry entries.Entry) error {
 	if agent == nil {
 		agent = &audit.Agent{}
 	}
-	facts := ""
-	if r.Facts != nil {
-		raw, err := json.Marshal(r.Facts)
-		if err != nil {
-			return err
-		}
-		facts = string(raw)
-	}
 	c.cells = append(c.cells[:0],
 		strconv.FormatUint(c.epoch, 10), strconv.FormatUint(entry.Index, 10),
 		r.ID, r.Time.Format(time.RFC3339Nano), string(r.Layer), string(r.Action), r.Step, string(r.Outcome), r.Namespace,
 		r.Object.Kind, r.Object.Name, r.Object.UID,
 		agent.Name, agent.UID, orEmpty(agent.Generation), agent.DocumentSHA256,
-		r.PassportJTI, r.SessionID, r.Actor.Username, r.Actor.Via, r.ErrorCode, facts, strconv.FormatBool(r.Replayed),
+		r.PassportJTI, r.SessionID, r.Actor.Username, r.Actor.Via, r.ErrorCode, string(r.Facts), strconv.FormatBool(r.Replayed),
 		r.TraceID, r.SpanID, r.PrevHash, r.PrevIssueHash, r.Hash)
 	for i := range c.cells {
 		c.cells[i] = defused(c.cells[i])
