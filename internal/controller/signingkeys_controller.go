@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -34,6 +35,9 @@ const (
 	// AnnotationRotate on the key Secret asks for a rotation: "now" lets tokens live on, "emergency"
 	// drops the current key and signs every live token again.
 	AnnotationRotate = "agentpassport.dev/rotate"
+
+	// confirmInterval is how often the audit log is asked whether it still has the record of the key.
+	confirmInterval = time.Minute
 
 	rotateNow       = "now"
 	rotateEmergency = "emergency"
@@ -82,9 +86,9 @@ func (r *SigningKeysReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (
 	if err := r.save(ctx, secret, ring, changes); err != nil {
 		return ctrl.Result{}, err
 	}
-	again := max(token.NextChange(ring, now, r.Policy).Sub(now), 1)
+	again := min(max(token.NextChange(ring, now, r.Policy).Sub(now), 1), confirmInterval)
 	current := ring.Signing()
-	if err := r.Trail.record(ctx, steps.Key(secret, current.ID, current.ActivatedAt, r.Trail.operator)); err != nil {
+	if err := r.Trail.confirm(ctx, steps.Key(secret, current.ID, current.ActivatedAt, r.Trail.operator)); err != nil {
 		again = min(again, retryWaiting) // nothing waits for the log but its record
 	}
 	return ctrl.Result{RequeueAfter: again}, nil

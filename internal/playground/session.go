@@ -124,7 +124,10 @@ func (s *Session) Demo(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return stage.play(ctx, stage.newMission().approved(), stage.newMission().blocked(), stage.newMission().died())
+	first := stage.newMission()
+	auditor := &auditor{auditLog: s.auditLog, admin: s.admin, root: s.Root, state: s.state}
+	return stage.play(ctx, first.approved(), stage.newMission().blocked(), stage.newMission().died(), auditor.audited(first,
+		"passport.issue (success)", "passport.checkpoint (success)", "passport.checkout (pending)", "passport.review_decide (success)"))
 }
 
 // watched is over as soon as the manager is.
