@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/mod/sumdb/note"
+	"k8s.io/apimachinery/pkg/types"
 
 	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/audit/tlog"
@@ -56,8 +57,9 @@ type logOfWorld struct {
 	epoch uint64
 	// held are the world's records in the log, in its order.
 	held map[uint64]audit.Record
-	// appended counts the records that were new.
+	// appended counts the records that were new, and repeats, by step, those that were not.
 	appended int
+	repeats  map[string]int
 }
 
 // Append implements controller.AuditLog.
@@ -99,7 +101,12 @@ func (l *logOfWorld) land(ctx context.Context, records []audit.Record) ([]audit.
 		if _, known := l.held[entries[i].Index]; !known {
 			l.held[entries[i].Index] = entries[i].Record
 			l.appended++
+			continue
 		}
+		if l.repeats == nil {
+			l.repeats = map[string]int{}
+		}
+		l.repeats[entries[i].Record.Step]++
 	}
 	return entries, err
 }
@@ -109,6 +116,20 @@ func (l *logOfWorld) set(away bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.away = away
+}
+
+// begin has the log say that it is in another epoch, as one does that was lost.
+func (l *logOfWorld) begin(epoch uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.epoch, l.repeats = epoch, nil
+}
+
+// repeated says how often a step was appended again.
+func (l *logOfWorld) repeated(step string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.repeats[step]
 }
 
 // records are the world's, in the order of the log.
@@ -125,6 +146,11 @@ func (l *logOfWorld) records() []audit.Record {
 		records = append(records, l.held[place])
 	}
 	return records
+}
+
+// has says whether the log holds a step of an object.
+func (l *logOfWorld) has(uid types.UID, action audit.Action) bool {
+	return slices.ContainsFunc(l.records(), func(r audit.Record) bool { return r.Object.UID == string(uid) && r.Action == action })
 }
 
 // told tells the records of passports' chains, in order, such as "passport.issue success by admin".

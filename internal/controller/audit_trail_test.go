@@ -265,9 +265,7 @@ var _ = Describe("The record of an issue", func() {
 		}
 		w.settle()
 		Expect(again).To(BeEmpty(), "what is in the log is not asked again")
-		w.log.mu.Lock()
-		w.log.epoch = 2
-		w.log.mu.Unlock()
+		w.log.begin(2)
 		w.checkpoint("next")
 		w.settle()
 		Expect(again).To(ContainElement(And(ContainSubstring("passport.issue mission"), ContainSubstring("passport.checkpoint report"))))

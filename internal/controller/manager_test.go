@@ -197,6 +197,34 @@ var _ = Describe("The manager", Serial, func() {
 		eventually(w, live).Should(BeZero())
 	})
 
+	It("records what is deleted while the audit log is away", func(ctx context.Context) {
+		w := managed(ctx)
+		agent := w.agent()
+		eventually(w, w.log.configured).Should(ContainElement(HavePrefix("config.change/1")))
+		w.log.set(true)
+		block := w.block("stop")
+		eventually(w, func() v1alpha1.Reason {
+			Expect(w.get("stop", block)).To(Succeed())
+			return ready(block.Status.Conditions)
+		}).Should(Equal(v1alpha1.ReasonBlocking))
+		Expect(w.admin.Delete(ctx, block)).To(Succeed())
+		Expect(w.admin.Delete(ctx, agent)).To(Succeed())
+		w.clock.Step(time.Minute)
+		w.log.set(false)
+		eventuallyBy(w, time.Second, w.log.configured).Should(ContainElements(
+			"agent.block success by admin", "config.change/deleted success by unknown (deleted)"))
+	})
+
+	It("writes a trail of its keys, and notices while nothing happens that the log has lost it", func(ctx context.Context) {
+		w := managed(ctx)
+		w.agent()
+		ring, _ := w.keys.Ring()
+		eventually(w, w.log.configured).Should(ContainElements(
+			"key.rotate/"+ring.Signing().ID+" success by agent-passport-manager", "config.change/1 success by admin"))
+		w.log.begin(2)
+		eventuallyBy(w, 10*time.Second, func() int { return w.log.repeated("config.change/1") }).Should(BeNumerically(">", 0))
+	})
+
 	It("brings a Secret back at once that is deleted or edited by hand", func(ctx context.Context) {
 		w := managed(ctx)
 		w.agent()

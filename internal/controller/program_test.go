@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/lifecycle"
 	"agentpassport.dev/operator/internal/token"
 )
@@ -37,6 +38,9 @@ type program struct {
 	missions, reports int
 	// deleted says that a person deleted a Checkout, suspended that one suspended the agent.
 	deleted, suspended bool
+	// removed says that a person deleted a Passport, and hours that an hour has passed, for which the audit log
+	// holds a deletion at most.
+	removed, hours bool
 
 	ends     map[types.UID]string
 	verdicts map[types.UID]v1alpha1.CheckoutStatus
@@ -85,14 +89,19 @@ func runProgram(ctx context.Context, t *rapid.T) {
 			m.Spec.Revocation = &v1alpha1.Revocation{Reason: "stop"}
 			return p.admin.Update(ctx, m)
 		}),
-		"delete a passport": p.onPassport(func(m *v1alpha1.Passport) error { return p.admin.Delete(ctx, m) }),
+		"delete a passport": p.onPassport(func(m *v1alpha1.Passport) error {
+			p.removed = true
+			return p.admin.Delete(ctx, m)
+		}),
 		"delete a checkout": p.onCheckout(func(c *v1alpha1.Checkout) error {
 			p.deleted = true
 			return p.admin.Delete(ctx, c)
 		}),
 		"edit a Secret": p.onPassport(p.tamper),
 		"time": func(t *rapid.T) {
-			p.clock.Step(time.Duration(rapid.SampledFrom([]int{1, 10, 61, 301, 3700, 90_000}).Draw(t, "seconds")) * time.Second)
+			seconds := rapid.SampledFrom([]int{1, 10, 61, 301, 3700, 90_000}).Draw(t, "seconds")
+			p.hours = p.hours || seconds > 3600
+			p.clock.Step(time.Duration(seconds) * time.Second)
 		},
 		"work badly": func(t *rapid.T) {
 			p.fault = unreliable(percent, rapid.Uint64().Draw(t, "failures"))
@@ -108,8 +117,9 @@ func runProgram(ctx context.Context, t *rapid.T) {
 			p.fault = nil
 			p.restart()
 		},
-		"":      func(*rapid.T) {},
-		"quiet": func(*rapid.T) { p.quiet() },
+		"lose the audit log": func(*rapid.T) { p.log.set(true) },
+		"":                   func(*rapid.T) {},
+		"quiet":              func(*rapid.T) { p.quiet() },
 	})
 	p.quiet()
 	p.clock.Step(10 * time.Second)
@@ -236,6 +246,7 @@ func (p *program) tamper(passport *v1alpha1.Passport) error {
 // quiet lets the operator finish, and holds the cluster to what is true whenever nothing is left to do.
 func (p *program) quiet() {
 	GinkgoHelper()
+	p.log.set(false)
 	p.settle()
 	p.wrote()
 	p.settle()
@@ -248,6 +259,7 @@ func (p *program) quiet() {
 			own[its.UID] = now.passports.Items[i].UID
 		}
 	}
+	p.checkTrails(now)
 	judged := map[types.UID]int{}
 	for i := range now.checkouts.Items {
 		checkout := &now.checkouts.Items[i]
@@ -373,6 +385,71 @@ func (p *program) checkEnd(now *view, passport *v1alpha1.Passport) {
 		return
 	}
 	Expect(causes).To(ContainElement(BeTemporally("==", status.EndTime.Time)), "%s %s without a cause", passport.Name, ready(status.Conditions))
+}
+
+// checkTrails holds the audit log to what is stored: each step is there once, in its place, of passports that
+// are gone as well.
+func (p *program) checkTrails(now *view) {
+	GinkgoHelper()
+	trails := map[string][]audit.Record{}
+	for _, record := range p.log.records() {
+		trails[record.PassportJTI] = append(trails[record.PassportJTI], record)
+	}
+	delete(trails, "")
+	for i := range now.passports.Items {
+		passport := &now.passports.Items[i]
+		jti := token.JTI(string(passport.UID))
+		steps := countSteps(trails[jti])
+		delete(trails, jti)
+		if !passport.Status.Phase.Finished() && passport.Status.Phase != v1alpha1.PhaseActive {
+			continue // the log may have its issue, of which it never heard
+		}
+		if passport.Status.Issued != nil {
+			Expect(steps[audit.PassportIssue]).To(Equal(1), "%s is issued once", passport.Name)
+		}
+		Expect(steps[audit.PassportCheckpoint]).To(BeEquivalentTo(ptr.Deref(passport.Status.Checkpoints, 0)), "%s: every report that counts is recorded once", passport.Name)
+		for phase, action := range map[v1alpha1.Phase]audit.Action{
+			v1alpha1.PhaseExpired: audit.PassportExpire, v1alpha1.PhaseRevoked: audit.PassportRevoke, v1alpha1.PhaseRejected: audit.PassportReject,
+		} {
+			want := 0
+			if passport.Status.Phase == phase {
+				want = 1
+			}
+			Expect(steps[action]).To(Equal(want), "%s is %s, and has %d records of %s", passport.Name, passport.Status.Phase, steps[action], action)
+		}
+		if its := passport.Status.Checkout; its != nil {
+			Expect(steps[audit.PassportCheckout]).To(Equal(1), "%s has its verdict recorded", passport.Name)
+		}
+	}
+	for jti, trail := range trails {
+		steps := countSteps(trail)
+		ends := steps[audit.PassportExpire] + steps[audit.PassportRevoke] + steps[audit.PassportReject] + steps[audit.PassportCheckout]
+		if !p.removed || !p.hours {
+			Expect(ends).To(BeNumerically(">=", 1), "the trail of %s, which is gone, has no end", jti)
+		}
+		if steps[audit.PassportIssue] > 0 {
+			Expect(trail[0].Action).To(Equal(audit.PassportIssue), "the issue comes first")
+		}
+	}
+	for i := range now.checkouts.Items {
+		checkout := &now.checkouts.Items[i]
+		if checkout.Spec.Review != nil && lifecycle.Judged(checkout) {
+			Expect(p.log.has(checkout.UID, audit.PassportReviewDecide)).To(BeTrue(), "the review of %s is recorded", checkout.Name)
+		}
+	}
+	for i := range now.blocks.Items {
+		block := &now.blocks.Items[i]
+		Expect(p.log.has(block.UID, audit.AgentBlock)).To(BeTrue(), "block %s is recorded", block.Name)
+		Expect(p.log.has(block.UID, audit.AgentUnblock)).To(Equal(block.Spec.Lifted != nil), "the lift of block %s is recorded", block.Name)
+	}
+}
+
+func countSteps(trail []audit.Record) map[audit.Action]int {
+	steps := map[audit.Action]int{}
+	for i := range trail {
+		steps[trail[i].Action]++
+	}
+	return steps
 }
 
 func (p *program) checkCheckout(now *view, checkout *v1alpha1.Checkout) {
