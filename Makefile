@@ -33,7 +33,7 @@ demo: bin/playground ## Play the whole story (about two minutes), check every st
 ##@ Work on it
 
 .PHONY: build
-build: bin/manager ## Build the manager into bin/.
+build: bin/manager bin/auditlog ## Build the manager and the audit log into bin/.
 
 .PHONY: test
 test: bin/manager ## Every test: unit, real API server, end to end. PACKAGES and TESTFLAGS narrow it.
@@ -134,8 +134,8 @@ dist/default/kustomization.yaml dist/before-1.36/kustomization.yaml:
 	  "images: [{name: agent-passport-operator, $$ref}]" > $@
 
 # What Go builds, Go knows how to keep up to date.
-.PHONY: bin/manager bin/playground
-bin/manager:
-	@CGO_ENABLED=0 go build -trimpath -o $@ ./cmd/manager
+.PHONY: bin/manager bin/auditlog bin/playground
+bin/manager bin/auditlog:
+	@CGO_ENABLED=0 go build -trimpath -o $@ ./cmd/$(@F)
 bin/playground:
 	@go build -o $@ ./hack/playground
