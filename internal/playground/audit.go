@@ -25,7 +25,10 @@ import (
 )
 
 // auditorName is who reads the trail, with ClusterRole agent-passport-auditor in the agent's namespace.
-const auditorName = "auditor"
+const (
+	auditorName = "auditor"
+	auditorRole = "agent-passport-auditor"
+)
 
 // auditor reads the trail of the agent's namespace.
 type auditor struct {
@@ -45,7 +48,7 @@ func (a *auditor) audited(of *mission, want ...string) chapter {
 
 // read exports the trail of a mission as one who may read that of the namespace alone.
 func (a *auditor) read(ctx context.Context, of *mission, want []string) (string, error) {
-	if err := hire(ctx, a.admin, auditorName, "agent-passport-auditor"); err != nil {
+	if err := hire(ctx, a.admin, auditorName, auditorRole); err != nil {
 		return "", err
 	}
 	token, _, err := requestToken(ctx, a.admin, agentNamespace, auditorName, time.Hour, wire.Audience)

@@ -43,13 +43,20 @@ Your turn, in another terminal (in {{.Here}}):
   5. The kill switch: the agent is blocked, what it has is revoked, and it gets no more:
        kubectl create -f config/samples/agentblock.yaml
        kubectl get passports,agentpassports,agentblocks{{.Namespace}}
+
+  6. The trail of all that, as an auditor of the namespace reads it:
+       curl -s --cacert {{.AuditCA}} \
+         -H "Authorization: Bearer $(kubectl create token {{.Auditor}}{{.Namespace}} --audience={{.Audience}})" \
+         '{{.AuditLog}}/v1/records?namespace={{.AgentNamespace}}' | jq '.rows[] | {time, action, outcome, passport_jti}'
 `))
 
 // nextCommands is what a person types next: a checkout waits for their review, a passport lives.
 func (s *Session) nextCommands(checkout *v1alpha1.Checkout, passport *v1alpha1.Passport) string {
 	values := struct {
 		Here, Kubeconfig, Path, Namespace, Agent, Checkout, Passport, Sample, Expiry, JWKS string
+		AuditLog, AuditCA, Auditor, Audience, AgentNamespace                               string
 	}{
+		AuditLog: s.auditLog.url, AuditCA: s.auditLog.caFile, Auditor: auditorName, Audience: audience, AgentNamespace: agentNamespace,
 		Here:       s.Root,
 		Kubeconfig: s.kubectl.kubeconfig,
 		Agent:      agentName,

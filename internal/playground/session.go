@@ -94,6 +94,9 @@ func (s *Session) introduce(ctx context.Context, stage *stage) (*mission, error)
 	first.spoken = true
 	err := stage.play(ctx, first.approved(), stage.newMission().blocked(), left.undecided(), last.lived())
 	if err == nil {
+		err = hire(ctx, s.admin, auditorName, auditorRole)
+	}
+	if err == nil {
 		s.Screen.Text(s.nextCommands(&left.checkout, &last.passport))
 	}
 	return last, err
