@@ -17,7 +17,7 @@ import (
 )
 
 // defaultLogName is the name of the log, unless one is given.
-const defaultLogName = "agentpassport.dev/auditlog"
+const defaultLogName = "agent-passport-auditlog"
 
 // place is where the private keys and the mirrored head are: in the cluster, or in files.
 type place struct {

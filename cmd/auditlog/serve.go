@@ -73,7 +73,7 @@ func newServeCommand() *cobra.Command {
 	}
 	set := command.Flags()
 	set.StringVar(&f.dataDir, "data-dir", "/var/lib/agent-passport-auditlog", "Where the log is, on a local file system such as ext4 or XFS, and its index.")
-	set.StringVar(&f.origin, "origin", "agent-passport-auditlog", "The name of the log, which its checkpoints and events bear. It never changes.")
+	set.StringVar(&f.origin, "origin", defaultLogName, "The name of the log, which its checkpoints and events bear. It never changes.")
 	set.StringVar(&f.namespace, "namespace", envOr("POD_NAMESPACE", "agent-passport-system"), "The operator's own namespace: the keys, the authority and the mirrored head are there.")
 	set.StringVar(&f.keySecret, "key-secret", keysecret.Name, "The Secret of the private keys that sign checkpoints. It is made where it is not there, and a key that is added signs from then on.")
 	set.StringVar(&f.keyFile, "key-file", "", "The private keys in a file instead, one a line, the newest last, as golang.org/x/mod/sumdb/note writes them.")

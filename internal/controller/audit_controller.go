@@ -69,7 +69,7 @@ func (r *BlockTrailReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 		if err := r.trail.record(ctx, steps.Block(block, r.Clock.Now())...); err != nil {
 			return later(err)
 		}
-		r.gone.forget(request.NamespacedName, block.UID)
+		r.gone.forget(block)
 	}
 	return ctrl.Result{}, nil
 }
@@ -82,11 +82,23 @@ type AgentTrailReconciler struct {
 	Clock clock.PassiveClock
 
 	trail *AuditTrail
-	gone  remains[*v1alpha1.AgentPassport]
+	// changed are generations that may be another by now.
+	changed remains[*v1alpha1.AgentPassport]
+	gone    remains[*v1alpha1.AgentPassport]
 }
 
-// Reconcile records the generation that an agent is in, and its deletion.
+// Reconcile records every generation of an agent that was seen, and its deletion.
 func (r *AgentTrailReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	for _, agent := range r.changed.of(request.NamespacedName) {
+		change, err := steps.Agent(agent, r.Clock.Now())
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if err := r.trail.record(ctx, change); err != nil {
+			return later(err)
+		}
+		r.changed.forget(agent)
+	}
 	for _, agent := range r.gone.of(request.NamespacedName) {
 		change, err := steps.Agent(agent, r.Clock.Now())
 		if err != nil {
@@ -95,7 +107,7 @@ func (r *AgentTrailReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 		if err := r.trail.record(ctx, change, steps.AgentDeleted(agent, r.Clock.Now())); err != nil {
 			return later(err)
 		}
-		r.gone.forget(request.NamespacedName, agent.UID)
+		r.gone.forget(agent)
 	}
 	agent, err := find[v1alpha1.AgentPassport](ctx, r.Client, request.Namespace, request.Name)
 	if err != nil || agent == nil {
@@ -108,9 +120,13 @@ func (r *AgentTrailReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 	return later(r.trail.record(ctx, change))
 }
 
-// remains keeps objects that were deleted until their records are in the log. Nothing holds their deletion,
-// so that what this process forgets in an outage of the log is lost.
-type remains[T client.Object] struct {
+// remains keeps objects as they were, which may not be there any longer, until their records are in the log.
+// Nothing holds their change or their deletion, so that what this process forgets in an outage of the log is
+// lost.
+type remains[T interface {
+	client.Object
+	comparable
+}] struct {
 	mu   sync.Mutex
 	gone map[types.NamespacedName][]T
 }
@@ -131,13 +147,14 @@ func (r *remains[T]) of(key types.NamespacedName) []T {
 	return append([]T(nil), r.gone[key]...)
 }
 
-func (r *remains[T]) forget(key types.NamespacedName, uid types.UID) {
+func (r *remains[T]) forget(object T) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	key := client.ObjectKeyFromObject(object)
 	var left []T
-	for _, object := range r.gone[key] {
-		if object.GetUID() != uid {
-			left = append(left, object)
+	for _, other := range r.gone[key] {
+		if other != object {
+			left = append(left, other)
 		}
 	}
 	if len(left) == 0 {

@@ -60,6 +60,7 @@ func setupAgentTrail(mgr ctrl.Manager, o Options) error {
 	r := NewAgentTrailReconciler(mgr.GetClient(), o)
 	return ctrl.NewControllerManagedBy(mgr).Named("agenttrail").
 		Watches(&v1alpha1.AgentPassport{}, keepRemains(&r.gone)).
+		Watches(&v1alpha1.AgentPassport{}, keepGenerations(&r.changed)).
 		WatchesRawSource(o.Trail.replay(mgr.GetClient(), ownName, &v1alpha1.AgentPassportList{})).
 		WithOptions(o.controller(2)).
 		Complete(r)
@@ -102,8 +103,25 @@ func (t *AuditTrail) replay(reader client.Reader, name func(client.Object) recon
 	})
 }
 
+// keepGenerations keeps every generation of an object until its record is in.
+func keepGenerations[T interface {
+	client.Object
+	comparable
+}](changed *remains[T]) handler.EventHandler {
+	enqueue := handler.EnqueueRequestForObject{}
+	return handler.Funcs{UpdateFunc: func(ctx context.Context, e event.UpdateEvent, queue requestQueue) {
+		if object, ok := e.ObjectNew.(T); ok && e.ObjectOld.GetGeneration() != object.GetGeneration() {
+			changed.keep(object)
+			enqueue.Update(ctx, e, queue)
+		}
+	}}
+}
+
 // keepRemains enqueues every object, and keeps one that is deleted until its records are in.
-func keepRemains[T client.Object](gone *remains[T]) handler.EventHandler {
+func keepRemains[T interface {
+	client.Object
+	comparable
+}](gone *remains[T]) handler.EventHandler {
 	enqueue := handler.EnqueueRequestForObject{}
 	return handler.Funcs{
 		CreateFunc: enqueue.Create,

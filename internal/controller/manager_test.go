@@ -197,7 +197,7 @@ var _ = Describe("The manager", Serial, func() {
 		eventually(w, live).Should(BeZero())
 	})
 
-	It("records what is deleted while the audit log is away", func(ctx context.Context) {
+	It("records what is changed and deleted while the audit log is away", func(ctx context.Context) {
 		w := managed(ctx)
 		agent := w.agent()
 		eventually(w, w.log.configured).Should(ContainElement(HavePrefix("config.change/1")))
@@ -208,11 +208,18 @@ var _ = Describe("The manager", Serial, func() {
 			return ready(block.Status.Conditions)
 		}).Should(Equal(v1alpha1.ReasonBlocking))
 		Expect(w.admin.Delete(ctx, block)).To(Succeed())
+		for _, suspend := range []bool{true, false} {
+			Expect(w.get("support-bot", agent)).To(Succeed())
+			before := client.MergeFrom(agent.DeepCopy())
+			agent.Spec.Suspend = suspend
+			Expect(w.admin.Patch(ctx, agent, before)).To(Succeed())
+		}
 		Expect(w.admin.Delete(ctx, agent)).To(Succeed())
 		w.clock.Step(time.Minute)
 		w.log.set(false)
 		eventuallyBy(w, time.Second, w.log.configured).Should(ContainElements(
-			"agent.block success by admin", "config.change/deleted success by unknown (deleted)"))
+			"agent.block success by admin", "config.change/2 success by admin", "config.change/3 success by admin",
+			"config.change/deleted success by unknown (deleted)"))
 	})
 
 	It("writes a trail of its keys, and notices while nothing happens that the log has lost it", func(ctx context.Context) {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -210,28 +211,31 @@ func (w *world) count() int {
 	return len(w.writes) + w.log.appended
 }
 
+// round looks at everything once. What a look makes, the next round finds.
 func (w *world) round() error {
 	var last error
+	missions := map[string]bool{}
 	for _, kind := range []struct {
 		list      client.ObjectList
-		reconcile func(context.Context, ctrl.Request) (ctrl.Result, error)
+		reconcile []reconcileFunc
 	}{
-		{&v1alpha1.AgentPassportList{}, w.agents.Reconcile},
-		{&v1alpha1.AgentBlockList{}, w.blocks.Reconcile},
-		{&v1alpha1.PassportList{}, w.passports.Reconcile},
-		{&v1alpha1.CheckpointList{}, w.checkpoints.Reconcile},
-		{&v1alpha1.CheckoutList{}, w.checkouts.Reconcile},
-		{&v1alpha1.AgentPassportList{}, w.agentTrail.Reconcile},
-		{&v1alpha1.AgentBlockList{}, w.blockTrail.Reconcile},
+		{&v1alpha1.AgentPassportList{}, []reconcileFunc{w.agents.Reconcile, w.agentTrail.Reconcile}},
+		{&v1alpha1.AgentBlockList{}, []reconcileFunc{w.blocks.Reconcile, w.blockTrail.Reconcile}},
+		{&v1alpha1.PassportList{}, []reconcileFunc{w.passports.Reconcile}},
+		{&v1alpha1.CheckpointList{}, []reconcileFunc{w.checkpoints.Reconcile}},
+		{&v1alpha1.CheckoutList{}, []reconcileFunc{w.checkouts.Reconcile}},
 	} {
 		if err := w.admin.List(w.ctx, kind.list, client.InNamespace(w.namespace)); err != nil {
 			return err
 		}
-		if err := w.reconcileEach(kind.list, kind.reconcile); err != nil {
-			last = err
+		for _, reconcile := range kind.reconcile {
+			if err := w.reconcileEach(kind.list, reconcile); err != nil {
+				last = err
+			}
 		}
+		nameMissions(kind.list, missions)
 	}
-	for _, name := range w.missions() {
+	for _, name := range slices.Sorted(maps.Keys(missions)) {
 		if _, err := w.missionTrail.Reconcile(w.ctx, w.request(name)); err != nil {
 			last = err
 		}
@@ -239,22 +243,24 @@ func (w *world) round() error {
 	return last
 }
 
-// missions names the Passports that are there, or that a report names.
-func (w *world) missions() []string {
-	GinkgoHelper()
-	now := w.view()
-	var names []string
-	for i := range now.passports.Items {
-		names = append(names, now.passports.Items[i].Name)
+type reconcileFunc func(context.Context, ctrl.Request) (ctrl.Result, error)
+
+// nameMissions notes the names of Passports, and those that reports name.
+func nameMissions(list client.ObjectList, names map[string]bool) {
+	switch list := list.(type) {
+	case *v1alpha1.PassportList:
+		for i := range list.Items {
+			names[list.Items[i].Name] = true
+		}
+	case *v1alpha1.CheckpointList:
+		for i := range list.Items {
+			names[list.Items[i].Spec.PassportRef.Name] = true
+		}
+	case *v1alpha1.CheckoutList:
+		for i := range list.Items {
+			names[list.Items[i].Spec.PassportRef.Name] = true
+		}
 	}
-	for i := range now.checkpoints.Items {
-		names = append(names, now.checkpoints.Items[i].Spec.PassportRef.Name)
-	}
-	for i := range now.checkouts.Items {
-		names = append(names, now.checkouts.Items[i].Spec.PassportRef.Name)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }
 
 func (w *world) request(name string) ctrl.Request {
@@ -262,7 +268,7 @@ func (w *world) request(name string) ctrl.Request {
 }
 
 // reconcileEach reconciles every object of a list, and gives the last error but conflicts.
-func (w *world) reconcileEach(list client.ObjectList, reconcile func(context.Context, ctrl.Request) (ctrl.Result, error)) error {
+func (w *world) reconcileEach(list client.ObjectList, reconcile reconcileFunc) error {
 	var last error
 	err := meta.EachListItem(list, func(item runtime.Object) error {
 		object, err := meta.Accessor(item)
