@@ -20,6 +20,14 @@ remove() {
 }
 
 "$kubectl" get --raw /version >/dev/null
+# The namespace takes the claim of the audit log's volume with it.
+volume=$("$kubectl" get persistentvolumeclaim log-agent-passport-auditlog-0 --namespace=agent-passport-system \
+  --ignore-not-found -o jsonpath='{.spec.volumeName}')
+if [ -n "$volume" ] && [ "$("$kubectl" get persistentvolume "$volume" \
+  -o jsonpath='{.spec.persistentVolumeReclaimPolicy}')" != Retain ]; then
+  echo "undeploy: the audit log goes too, with volume $volume; to keep it, press Ctrl-C and run:" \
+    "$kubectl patch persistentvolume $volume -p '{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}'" >&2
+fi
 remove passports.agentpassport.dev
 remove checkouts.agentpassport.dev
 "$kubectl" delete --ignore-not-found --timeout=2m -f "$installer"
