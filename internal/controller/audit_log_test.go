@@ -51,8 +51,10 @@ type logOfWorld struct {
 	w *world
 
 	mu sync.Mutex
-	// away refuses everything.
-	away bool
+	// away refuses everything, and hangs leaves everybody without an answer.
+	away, hangs bool
+	// waiting are those without an answer now, most at once since hang.
+	waiting, most int
 	// epoch is what the log says that it is in.
 	epoch uint64
 	// held are the world's records in the log, in its order.
@@ -95,6 +97,15 @@ func (l *logOfWorld) land(ctx context.Context, records []audit.Record) ([]audit.
 	if l.away {
 		return nil, errLogAway
 	}
+	if l.hangs {
+		l.waiting++
+		l.most = max(l.most, l.waiting)
+		l.mu.Unlock()
+		<-ctx.Done()
+		l.mu.Lock()
+		l.waiting--
+		return nil, ctx.Err()
+	}
 	entries, err := ledger.Append(ctx, records...)
 	for i := range entries {
 		entries[i].Epoch = l.epoch
@@ -116,6 +127,19 @@ func (l *logOfWorld) set(away bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.away = away
+}
+
+// hang leaves everybody who appends without an answer.
+func (l *logOfWorld) hang(hangs bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hangs, l.most = hangs, l.waiting
+}
+
+func (l *logOfWorld) mostWaiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.most
 }
 
 // begin has the log say that it is in another epoch, as one does that was lost.

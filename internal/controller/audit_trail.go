@@ -31,8 +31,12 @@ const (
 	// maxRecords is how many records one request appends.
 	maxRecords = 256
 	// appendTimeout is how long an answer of the log is waited for.
-	appendTimeout = 10 * time.Second
+	appendTimeout = 5 * time.Second
 )
+
+// errAway is what all others get while one caller asks whether a log that did not answer is back: missions
+// that live must not queue behind those that wait for it.
+var errAway = errors.New("the audit log did not answer the last time, and is being asked again")
 
 // AuditTrail keeps the audit log in line with what is stored. What it knows to be in the log saves work;
 // the log itself writes nothing twice.
@@ -46,8 +50,8 @@ type AuditTrail struct {
 	mu sync.Mutex
 	// epoch of the log; 0: not known yet.
 	epoch uint64
-	// away says that the log did not answer the last time.
-	away bool
+	// away says that the log did not answer the last time, and asking that somebody asks it again.
+	away, asking bool
 	// begun is called when the log has begun another epoch: it has lost what was before.
 	begun []func()
 }
@@ -92,6 +96,9 @@ func (t *AuditTrail) issued(ctx context.Context, passport *v1alpha1.Passport, st
 }
 
 func (t *AuditTrail) append(ctx context.Context, records ...audit.Record) ([]audit.Entry, error) {
+	if !t.ask() {
+		return nil, errAway
+	}
 	limited, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
 	entries, err := t.log.Append(limited, records...)
@@ -109,6 +116,17 @@ func (t *AuditTrail) append(ctx context.Context, records ...audit.Record) ([]aud
 	return entries, nil
 }
 
+// ask says whether a caller may ask the log: of one that is away, one caller at a time.
+func (t *AuditTrail) ask() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.away && t.asking {
+		return false
+	}
+	t.asking = t.away
+	return true
+}
+
 // note tells once of a log that has gone away, and of one that is back.
 func (t *AuditTrail) note(ctx context.Context, err error) {
 	if err != nil {
@@ -116,7 +134,7 @@ func (t *AuditTrail) note(ctx context.Context, err error) {
 	}
 	t.mu.Lock()
 	was := t.away
-	t.away = err != nil
+	t.away, t.asking = err != nil, false
 	t.mu.Unlock()
 	switch {
 	case err != nil && !was && !errors.Is(err, context.Canceled):

@@ -222,6 +222,37 @@ var _ = Describe("The manager", Serial, func() {
 			"config.change/deleted success by unknown (deleted)"))
 	})
 
+	It("ends missions at once while many wait for an audit log that does not answer", func(ctx context.Context) {
+		w := managed(ctx)
+		w.agent()
+		w.passport()
+		eventually(w, w.phase).Should(Equal(v1alpha1.PhaseActive))
+		w.log.hang(true)
+		const waiting = 12 // three times as many as there are workers
+		for i := range waiting {
+			w.passport(named(fmt.Sprintf("waiting-%d", i)))
+		}
+		eventually(w, func() []v1alpha1.Reason {
+			var reasons []v1alpha1.Reason
+			for i := range waiting {
+				passport := &v1alpha1.Passport{}
+				Expect(w.get(fmt.Sprintf("waiting-%d", i), passport)).To(Succeed())
+				reasons = append(reasons, ready(passport.Status.Conditions))
+			}
+			return reasons
+		}).Should(HaveEach(v1alpha1.ReasonAuditUnavailable))
+		w.log.hang(true) // counts anew
+		w.revoke()
+		eventually(w, w.phase).Should(Equal(v1alpha1.PhaseRevoked))
+		Expect(w.log.mostWaiting()).To(BeNumerically("<=", 1), "one worker asks whether it is back")
+		w.log.hang(false)
+		eventuallyBy(w, time.Second, func() v1alpha1.Phase {
+			passport := &v1alpha1.Passport{}
+			Expect(w.get("waiting-0", passport)).To(Succeed())
+			return passport.Status.Phase
+		}).Should(Equal(v1alpha1.PhaseActive))
+	})
+
 	It("writes a trail of its keys, and notices while nothing happens that the log has lost it", func(ctx context.Context) {
 		w := managed(ctx)
 		w.agent()

@@ -60,7 +60,7 @@ func (a *auditor) read(ctx context.Context, of *mission, want []string) (string,
 	err = eventually(ctx, patience, "the trail of the mission", func(ctx context.Context) (string, error) {
 		body, err := a.get(ctx, wire.RecordsPath+"?"+query.Encode(), token)
 		if err != nil {
-			return err.Error(), nil // the API server loads a right in its own time
+			return err.Error(), nil //nolint:nilerr // the API server loads a right in its own time
 		}
 		var export struct {
 			Rows []struct{ Action, Outcome string }
