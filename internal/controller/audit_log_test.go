@@ -136,6 +136,12 @@ func (l *logOfWorld) hang(hangs bool) {
 	l.hangs, l.most = hangs, l.waiting
 }
 
+func (l *logOfWorld) nowWaiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting
+}
+
 func (l *logOfWorld) mostWaiting() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -96,9 +96,11 @@ func (t *AuditTrail) issued(ctx context.Context, passport *v1alpha1.Passport, st
 }
 
 func (t *AuditTrail) append(ctx context.Context, records ...audit.Record) ([]audit.Entry, error) {
-	if !t.ask() {
+	done, may := t.ask()
+	if !may {
 		return nil, errAway
 	}
+	defer done()
 	limited, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
 	entries, err := t.log.Append(limited, records...)
@@ -116,15 +118,22 @@ func (t *AuditTrail) append(ctx context.Context, records ...audit.Record) ([]aud
 	return entries, nil
 }
 
-// ask says whether a caller may ask the log: of one that is away, one caller at a time.
-func (t *AuditTrail) ask() bool {
+// ask says whether a caller may ask the log: of one that is away, one caller at a time, until it is done.
+func (t *AuditTrail) ask() (done func(), may bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.away && t.asking {
-		return false
+	if !t.away {
+		return func() {}, true
 	}
-	t.asking = t.away
-	return true
+	if t.asking {
+		return nil, false
+	}
+	t.asking = true
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.asking = false
+	}, true
 }
 
 // note tells once of a log that has gone away, and of one that is back.
@@ -134,7 +143,7 @@ func (t *AuditTrail) note(ctx context.Context, err error) {
 	}
 	t.mu.Lock()
 	was := t.away
-	t.away, t.asking = err != nil, false
+	t.away = err != nil
 	t.mu.Unlock()
 	switch {
 	case err != nil && !was && !errors.Is(err, context.Canceled):

@@ -241,6 +241,7 @@ var _ = Describe("The manager", Serial, func() {
 			}
 			return reasons
 		}).Should(HaveEach(v1alpha1.ReasonAuditUnavailable))
+		eventually(w, w.log.nowWaiting).Should(BeNumerically("<=", 1), "those who asked before it was known are done")
 		w.log.hang(true) // counts anew
 		w.revoke()
 		eventually(w, w.phase).Should(Equal(v1alpha1.PhaseRevoked))
