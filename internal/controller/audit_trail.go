@@ -82,9 +82,11 @@ func (t *AuditTrail) confirm(ctx context.Context, record audit.Record) error {
 	return err
 }
 
-// issued sees to it that the issue of a passport is in the log, and gives its first record.
-func (t *AuditTrail) issued(ctx context.Context, passport *v1alpha1.Passport, status v1alpha1.PassportStatus) (audit.Record, error) {
-	record, err := steps.Issue(passport, status)
+// issued sees to it that an attempt to issue a passport is in the log, and gives its first record.
+func (t *AuditTrail) issued(
+	ctx context.Context, passport *v1alpha1.Passport, status v1alpha1.PassportStatus, attempt int,
+) (audit.Record, error) {
+	record, err := steps.Issue(passport, status, attempt)
 	if err != nil {
 		return audit.Record{}, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/audit"
+	"agentpassport.dev/operator/test/apiserver"
 )
 
 // gone says that the mission's Passport is not there.
@@ -255,6 +256,47 @@ var _ = Describe("The record of an issue", func() {
 		Expect(status.Issued.AgentGeneration).To(BeEquivalentTo(1))
 		Expect(w.claims().Passport.Services).To(HaveLen(3))
 		Expect(w.claims().Passport.Services[1].Name).To(Equal("notion"))
+	})
+
+	It("is made anew where the operator was away for long before any token was", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.agent()
+		w.passport()
+		dies := &crash{}
+		w.fault = func(number int, write string, land func() error) error {
+			if strings.HasPrefix(write, "append passport.issue") {
+				dies.at, dies.after = number, true
+			}
+			return dies.fault(number, write, land)
+		}
+		_ = w.settleUntil(3)
+		Expect(dies.dead).To(BeTrue())
+		w.fault = nil
+		w.clock.Step(400 * time.Second)
+		w.restart()
+		w.settle()
+		status := w.mission().Status
+		Expect(status.Phase).To(Equal(v1alpha1.PhaseActive), "what the operator was away for is not the agent's fault")
+		Expect(status.IssueTime.Time).To(BeTemporally("==", w.clock.Now()))
+		Expect(w.log.told()).To(Equal([]string{"passport.issue success by admin", "passport.issue/2 success by admin"}))
+		Expect(w.claims().Expiry).To(Equal(status.ExpirationTime.Unix()))
+	})
+
+	It("is not made while a person has to mend something first", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.withdrawConsent()
+		w.agent()
+		w.passport()
+		w.settle()
+		Expect(ready(w.mission().Status.Conditions)).To(Equal(v1alpha1.ReasonNamespaceNotEnabled))
+		Expect(w.log.told()).To(BeEmpty())
+		w.clock.Step(400 * time.Second)
+		Expect(apiserver.Consent(ctx, w.admin, w.namespace)).To(Succeed())
+		Eventually(w.consented).Should(BeTrue())
+		w.settle()
+		Expect(w.mission().Status.Phase).To(Equal(v1alpha1.PhaseActive))
+		Expect(w.mission().Status.IssueTime.Time).To(BeTemporally("==", w.clock.Now()))
+		Expect(w.log.told()).To(Equal([]string{"passport.issue success by admin"}))
 	})
 
 	It("is written again, with all that the cluster holds, where the log has begun another epoch", func(ctx context.Context) {

@@ -150,7 +150,7 @@ func (r *PassportReconciler) checkOut(ctx context.Context, passport *v1alpha1.Pa
 // its Secret is adopted first, so that its end is recorded like any other.
 func (r *PassportReconciler) abandon(ctx context.Context, passport *v1alpha1.Passport, ring token.Ring) (ctrl.Result, error) {
 	claims, err := r.earlier(ctx, passport, ring)
-	if err != nil {
+	if err != nil && asProblem(err) == nil {
 		return ctrl.Result{}, err
 	}
 	if claims != nil {

@@ -34,14 +34,15 @@ func (r *PassportReconciler) issue(ctx context.Context, passport *v1alpha1.Passp
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if decision.Verdict != lifecycle.VerdictIssue {
-		claims, err := r.earlier(ctx, passport, ring)
-		if err != nil {
-			return ctrl.Result{}, err
-		}
-		if claims != nil {
-			return r.activate(ctx, passport, adopted(passport, claims))
-		}
+	claims, err := r.earlier(ctx, passport, ring)
+	problem := asProblem(err)
+	switch {
+	case err != nil && problem == nil:
+		return ctrl.Result{}, err
+	case claims != nil:
+		return r.activate(ctx, passport, adopted(passport, claims))
+	case problem != nil && decision.Verdict == lifecycle.VerdictIssue:
+		decision = problem.wait()
 	}
 	if decision.Verdict == lifecycle.VerdictReject {
 		return r.reject(ctx, passport, ring)
@@ -58,7 +59,7 @@ func (r *PassportReconciler) issue(ctx context.Context, passport *v1alpha1.Passp
 		claims, createErr := r.secrets.create(ctx, passport, issued.claims, issued.signed, ring)
 		switch problem := asProblem(createErr); {
 		case problem != nil:
-			decision = lifecycle.Decision{Verdict: lifecycle.VerdictWait, Reason: problem.reason, Message: problem.message}
+			decision = problem.wait()
 		case createErr != nil:
 			return ctrl.Result{}, createErr
 		case claims != nil:
@@ -86,20 +87,30 @@ func candidateOf(passport *v1alpha1.Passport, terms v1alpha1.IssuedTerms, at tim
 	return issued, err
 }
 
+// maxAttempts is how often the issue of one passport is recorded at most.
+const maxAttempts = 100
+
 // recorded puts the issue of a passport into the audit log, before any token of it exists. The first
-// record counts: a repeat after a crash is issued as that one says, and not as things are by now.
+// record counts: a repeat after a crash is issued as that one says, and not as things are by now. Where that
+// was so long ago that its leash is used up in part, another attempt is recorded: no token came of the first,
+// and that the operator was away is not the agent's fault.
 func (r *PassportReconciler) recorded(
 	ctx context.Context, passport *v1alpha1.Passport, issued *candidate, ring token.Ring,
 ) (*candidate, error) {
-	record, err := r.trail.issued(ctx, passport, issued.status)
-	if err != nil {
-		return nil, err
+	for attempt := range maxAttempts {
+		record, err := r.trail.issued(ctx, passport, issued.status, attempt+1)
+		if err != nil {
+			return nil, err
+		}
+		terms, at, err := steps.Issued(record)
+		if err != nil || (at.Equal(issued.status.IssueTime.Time) && equality.Semantic.DeepEqual(terms, *issued.status.Issued)) {
+			return issued, err
+		}
+		if lifecycle.Fresh(terms, at, r.Clock.Now()) {
+			return candidateOf(passport, terms, at, ring)
+		}
 	}
-	terms, at, err := steps.Issued(record)
-	if err != nil || (at.Equal(issued.status.IssueTime.Time) && equality.Semantic.DeepEqual(terms, *issued.status.Issued)) {
-		return issued, err
-	}
-	return candidateOf(passport, terms, at, ring)
+	return nil, fmt.Errorf("%d attempts to issue it are recorded, and no token came of any: create another Passport", maxAttempts)
 }
 
 // judge decides on a Pending passport by what a reader says. The candidate is there where the
@@ -136,16 +147,13 @@ func (r *PassportReconciler) judge(
 }
 
 // earlier gives the claims of a token that was handed out before a crash, or without an answer; nil
-// where there is none. Whoever got it gets its mission's record too, whatever has changed since.
+// where there is none. Whoever got it gets its mission's record too, whatever has changed since. The error
+// may be a deliveryProblem, which would keep a token from its Secret now.
 func (r *PassportReconciler) earlier(ctx context.Context, passport *v1alpha1.Passport, ring token.Ring) (*token.Claims, error) {
-	if passport.Spec.TokenDelivery == v1alpha1.DeliveryNone {
+	if passport.Spec.TokenDelivery == v1alpha1.DeliveryNone || r.secrets.none(passport) {
 		return nil, nil
 	}
-	claims, err := r.secrets.adopt(ctx, passport, ring)
-	if asProblem(err) != nil {
-		return nil, nil //nolint:nilerr // not its own Secret: nothing was handed out
-	}
-	return claims, err
+	return r.secrets.adopt(ctx, passport, ring)
 }
 
 // reject looks once more, live, before it writes what never changes.

@@ -33,6 +33,11 @@ type deliveryProblem struct {
 
 func (p *deliveryProblem) Error() string { return p.message }
 
+// wait is what a passport does that cannot be issued for the problem.
+func (p *deliveryProblem) wait() lifecycle.Decision {
+	return lifecycle.Decision{Verdict: lifecycle.VerdictWait, Reason: p.reason, Message: p.message}
+}
+
 // tokenSecrets writes the tokens of passports into Secrets. It changes a Secret only where type and
 // owner UID are its own.
 type tokenSecrets struct {
@@ -71,6 +76,16 @@ func (s *tokenSecrets) create(
 		return nil, s.problem(passport, err)
 	}
 	return s.adopt(ctx, passport, ring)
+}
+
+// none says that the passport has no Secret, and that its namespace has consented: the watch on Secrets shows
+// both.
+func (s *tokenSecrets) none(passport *v1alpha1.Passport) bool {
+	if s.watch == nil || s.known(passport.UID).resourceVersion != "" {
+		return false
+	}
+	secrets, known := s.watch.find(passport.Namespace, passport.UID)
+	return known && len(secrets) == 0
 }
 
 // adopt gives the claims of the token that the passport's Secret holds already; nil where it has no
@@ -155,10 +170,8 @@ func (s *tokenSecrets) remove(ctx context.Context, passport *v1alpha1.Passport) 
 		return nil
 	}
 	name := lifecycle.SecretName(passport)
-	if s.watch != nil && s.known(passport.UID).resourceVersion == "" {
-		if secrets, known := s.watch.find(passport.Namespace, passport.UID); known && len(secrets) == 0 {
-			return nil
-		}
+	if s.none(passport) {
+		return nil
 	}
 	var secret corev1.Secret
 	err := s.client.Get(ctx, types.NamespacedName{Namespace: passport.Namespace, Name: name}, &secret)

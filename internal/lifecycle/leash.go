@@ -22,6 +22,12 @@ func firstExpiry(terms v1alpha1.IssuedTerms, issue time.Time) time.Time {
 	return earliest(issue.Add(life), terms.Deadline.Time)
 }
 
+// Fresh says whether a passport that was to be issued at a time has most of its first leash left: over three
+// quarters of it.
+func Fresh(terms v1alpha1.IssuedTerms, issue, now time.Time) bool {
+	return now.Before(issue.Add(firstExpiry(terms, issue).Sub(issue) / 4))
+}
+
 // extended is the expiry after a checkpoint that was made at the time at. Only Enforced passports
 // are extended; an expiry never moves back, nor past the mission's deadline.
 func extended(terms v1alpha1.IssuedTerms, expiry, at time.Time) time.Time {

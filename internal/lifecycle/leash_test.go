@@ -152,3 +152,26 @@ func TestCheckpointByLeavesTimeForAMountedSecret(t *testing.T) {
 		}
 	}
 }
+
+// A first leash of which a quarter is gone before there was a token is begun anew.
+func TestFresh(t *testing.T) {
+	enforced := v1alpha1.IssuedTerms{
+		Mode: v1alpha1.ModeEnforced, TTLSeconds: 900, CheckpointIntervalSeconds: 300, Deadline: metav1.NewTime(noon.Add(time.Hour)),
+	}
+	logged, short := enforced, enforced
+	logged.Mode, short.Deadline = v1alpha1.ModeLogged, metav1.NewTime(noon.Add(100*time.Second))
+	for name, tc := range map[string]struct {
+		terms v1alpha1.IssuedTerms
+		limit time.Duration
+	}{
+		"the interval, where the mode is Enforced": {enforced, 75 * time.Second},
+		"the ttl, where it is Logged":              {logged, 225 * time.Second},
+		"the mission's limit":                      {short, 25 * time.Second},
+	} {
+		for age, want := range map[time.Duration]bool{0: true, tc.limit - time.Second: true, tc.limit: false, time.Hour: false} {
+			if got := Fresh(tc.terms, noon, noon.Add(age)); got != want {
+				t.Errorf("%s: after %s %t, want %t", name, age, got, want)
+			}
+		}
+	}
+}

@@ -25,7 +25,7 @@ type Mission struct {
 func (m Mission) Records(operator string) ([]audit.Record, error) {
 	var records []audit.Record
 	if m.Passport != nil && m.Passport.Status.Issued != nil {
-		issue, err := Issue(m.Passport, m.Passport.Status)
+		issue, err := Issue(m.Passport, m.Passport.Status, 1)
 		if err != nil {
 			return nil, err
 		}

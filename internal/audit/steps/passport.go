@@ -14,13 +14,17 @@ import (
 )
 
 // Issue is the record of a passport that is issued with a status. It holds the terms, from which a repeat
-// signs the same claims.
-func Issue(passport *v1alpha1.Passport, status v1alpha1.PassportStatus) (audit.Record, error) {
+// signs the same claims. attempt counts from 1: another one is made where no token came of the one before.
+func Issue(passport *v1alpha1.Passport, status v1alpha1.PassportStatus, attempt int) (audit.Record, error) {
 	terms, err := canonical(status.Issued)
 	if err != nil {
 		return audit.Record{}, fmt.Errorf("the terms of the passport: %w", err)
 	}
-	record := ofPassport(passport, status, audit.PassportIssue, "", status.IssueTime.Time)
+	which := ""
+	if attempt > 1 {
+		which = strconv.Itoa(attempt)
+	}
+	record := ofPassport(passport, status, audit.PassportIssue, which, status.IssueTime.Time)
 	record.Actor = actorOf(passport.Spec.RequestedBy)
 	record.Facts = &audit.Facts{Services: texts(scope.Names(status.Issued.Services)), Terms: terms}
 	if intent := passport.Spec.Intent; intent != nil {

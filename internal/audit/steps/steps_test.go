@@ -212,7 +212,7 @@ func TestRecordsOfAMission(t *testing.T) {
 // What is issued again after a crash is what the record says.
 func TestTheRecordOfAnIssueHoldsItsTerms(t *testing.T) {
 	passport := issued()
-	record, err := steps.Issue(passport, passport.Status)
+	record, err := steps.Issue(passport, passport.Status, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,6 +225,10 @@ func TestTheRecordOfAnIssueHoldsItsTerms(t *testing.T) {
 	}
 	if strings.Contains(record.Facts.Summary, secret) {
 		t.Error("a token in the summary was kept")
+	}
+	another, err := steps.Issue(passport, passport.Status, 2)
+	if err != nil || another.ID == record.ID || another.Step != "passport.issue/2" {
+		t.Errorf("another attempt leaves %s: %v", another.Step, err)
 	}
 	record.Action = audit.PassportReject
 	if _, _, err := steps.Issued(record); err == nil {
