@@ -45,7 +45,7 @@ func BenchmarkTrail(b *testing.B) {
 					say("round %d, %3d at once: %-12s  %s", round+1, n, here.name, now)
 					best = best.better(now)
 				}
-				alone := o.alone(ctx, b, *passports/5)
+				alone := o.alone(ctx, b, *passports/3)
 				say("round %d, one at a time: %-12s %s", round+1, here.name, alone)
 				here.best, here.alone = append(here.best, best), append(here.alone, alone)
 			}
@@ -53,7 +53,8 @@ func BenchmarkTrail(b *testing.B) {
 		}
 		with, without := logs[0], logs[1]
 		ratio := median(ratios)
-		say("\nratio with the log to without: %.3f (rounds: %.3f)", ratio, ratios)
+		byCPU := without.cost() / with.cost()
+		say("\nratio with the log to without: %.3f (rounds: %.3f); %.3f by CPU time", ratio, ratios, byCPU)
 		for _, here := range logs {
 			say("%-12s  %4.0f passports/s; one at a time p50 %.1f ms, p99 %.1f ms; ms of CPU for each: %s", here.name,
 				here.rate(), here.aloneAt(p50), here.aloneAt(p99), here.best[len(here.best)-1].cost)
@@ -61,6 +62,7 @@ func BenchmarkTrail(b *testing.B) {
 		b.ReportMetric(with.rate(), "with/s")
 		b.ReportMetric(without.rate(), "without/s")
 		b.ReportMetric(ratio, "ratio")
+		b.ReportMetric(byCPU, "cpu-ratio")
 		b.ReportMetric(with.aloneAt(p50), "with-p50-ms")
 		b.ReportMetric(with.aloneAt(p99), "with-p99-ms")
 		b.ReportMetric(without.aloneAt(p50), "without-p50-ms")
@@ -77,6 +79,11 @@ type side struct {
 
 func (s *side) rate() float64 {
 	return median(each(s.best, func(m measurement) float64 { return m.rate }))
+}
+
+// cost is the CPU time of a passport in seconds, of all programs.
+func (s *side) cost() float64 {
+	return median(each(s.best, func(m measurement) float64 { return m.cost.total() }))
 }
 
 // aloneAt is in milliseconds.
