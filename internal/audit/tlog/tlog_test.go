@@ -600,6 +600,13 @@ func (c counted) Append(ctx context.Context, entries [][]byte) error {
 	return c.Storage.Append(ctx, entries)
 }
 
+// after is closed after a time of the bubble.
+func after(t *testing.T, how time.Duration) <-chan struct{} {
+	ctx, cancel := context.WithTimeout(t.Context(), how)
+	context.AfterFunc(ctx, cancel)
+	return ctx.Done()
+}
+
 // Time is that of the bubble: what waits for no clock takes none. Where several ask at once, few records wait
 // for more; who asks alone does not.
 func TestACrowdSharesBatches(t *testing.T) {
@@ -630,7 +637,7 @@ func TestACrowdSharesBatches(t *testing.T) {
 				for n := range 10 {
 					add(t, to, record(fmt.Sprint("crowd-", writer), n))
 					// Each in its own time, as the manager's workers come.
-					time.Sleep(time.Duration(1+writer) * 4 * time.Millisecond)
+					<-after(t, time.Duration(1+writer)*4*time.Millisecond)
 				}
 			})
 		}
