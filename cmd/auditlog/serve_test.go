@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -174,8 +175,8 @@ func freePort(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// start starts the process and returns once it is ready.
-func (s *service) start() {
+// launch starts the process, which is not ready yet.
+func (s *service) launch() {
 	s.Helper()
 	s.output.Reset()
 	s.process = exec.Command(binary, s.args...)
@@ -185,6 +186,12 @@ func (s *service) start() {
 	}
 	process := s.process
 	s.Cleanup(func() { _ = process.Process.Kill() })
+}
+
+// start starts the process and returns once it is ready.
+func (s *service) start() {
+	s.Helper()
+	s.launch()
 	for deadline := time.Now().Add(time.Minute); ; {
 		response, err := http.Get("http://" + s.probe + "/readyz")
 		if err == nil {
@@ -204,6 +211,21 @@ func (s *service) start() {
 func (s *service) kill() {
 	_ = s.process.Process.Kill()
 	_ = s.process.Wait()
+}
+
+// killWithin kills it at a random moment that is less than so far away.
+func (s *service) killWithin(most time.Duration) {
+	s.Helper()
+	moment, cancel := context.WithTimeout(s.Context(), rand.N(most))
+	defer cancel()
+	<-moment.Done()
+	if err := s.process.Process.Kill(); err != nil {
+		s.Fatalf("it ended by itself: %v\n%s", err, s.output.String())
+	}
+	var exit *exec.ExitError
+	if err := s.process.Wait(); !errors.As(err, &exit) || exit.Exited() {
+		s.Fatalf("it was not killed: %v\n%s", err, s.output.String())
+	}
 }
 
 func (s *service) client() *client.Client {
@@ -279,17 +301,24 @@ func TestARestartAnswersWithTheFirstRecords(t *testing.T) {
 	}
 }
 
-// Whatever was acknowledged before a kill -9 is there afterwards, as it was acknowledged, and proves.
+var killFor = flag.Duration("kill-for", 3*time.Second, "how long TestKilledUnderLoad kills the service at random moments")
+
+// Whatever was acknowledged before a kill -9 is there afterwards, as it was acknowledged, and proves. Each
+// kill comes at a random moment: within a second of load, or while the service opens its log.
 func TestKilledUnderLoad(t *testing.T) {
 	s := newService(t)
 	var mu sync.Mutex
 	acknowledged := map[string]audit.Entry{}
-	next := 0
-	for range 4 {
+	next, kills, opening := 0, 0, 0
+	for began := time.Now(); time.Since(began) < *killFor || kills < 4; kills++ {
+		if kills%5 == 4 {
+			opening++
+			s.launch()
+			s.killWithin(300 * time.Millisecond)
+			continue
+		}
 		s.start()
 		c := s.client()
-		enough := 20 + rand.IntN(100)
-		var killed sync.Once
 		var writers sync.WaitGroup
 		for range 8 {
 			writers.Go(func() {
@@ -310,19 +339,20 @@ func TestKilledUnderLoad(t *testing.T) {
 					for _, e := range entries {
 						acknowledged[e.Record.ID] = e
 					}
-					enough--
-					if enough == 0 {
-						killed.Do(s.kill)
-					}
 					mu.Unlock()
 				}
 			})
 		}
+		s.killWithin(time.Second)
 		writers.Wait()
 	}
 	s.start()
-	for m := range next {
-		for _, e := range s.append(audittest.Missions(m, m+1)...) {
+	if len(acknowledged) < 5*kills {
+		t.Fatalf("only %d records were acknowledged before %d kills: nothing is proved", len(acknowledged), kills)
+	}
+	// The same records again, as the manager sends what nobody answered for.
+	for m := 0; m < next; m += 100 {
+		for _, e := range s.append(audittest.Missions(m, min(m+100, next))...) {
 			if was, found := acknowledged[e.Record.ID]; found && !cmp.Equal(was, e) {
 				t.Errorf("record %s was acknowledged as another", e.Record.ID)
 			}
@@ -341,7 +371,7 @@ func TestKilledUnderLoad(t *testing.T) {
 	if err != nil || report.Epochs[0].Records != uint64(5*next) {
 		t.Error(report, err)
 	}
-	t.Logf("%d records were acknowledged, before 4 kills and after", len(acknowledged))
+	t.Logf("%d records were acknowledged, before %d kills, %d of them while it opened its log", len(acknowledged), kills, opening)
 }
 
 // A log that fails says so and ends the process, which a restart mends.

@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	auditclient "agentpassport.dev/operator/internal/audit/client"
 	"agentpassport.dev/operator/internal/audit/servingcert"
 	"agentpassport.dev/operator/internal/audit/wire"
 	"agentpassport.dev/operator/test/apiserver"
@@ -114,6 +115,11 @@ func (a *AuditLog) ManagerFlags() []string {
 	return []string{
 		"--audit-log-url=" + a.URL, "--audit-log-ca-file=" + a.caFile(), "--audit-log-token-file=" + a.tokenFile(),
 	}
+}
+
+// ClientOptions are those by which the manager's client finds the audit log and shows that it is the manager.
+func (a *AuditLog) ClientOptions() auditclient.Options {
+	return auditclient.Options{URL: a.URL, CAFile: a.caFile(), TokenFile: a.tokenFile()}
 }
 
 // Get reads a path of the service with a bearer token, and gives the status and the body.

@@ -1,9 +1,12 @@
 // Package bench measures how fast the operator issues passports, against the ceiling of the API server
 // that it runs on: a plain client that makes the same three writes for each passport. Both are measured
-// in turns in one run, on API servers with the same CRDs and policies.
+// in turns in one run, on API servers with the same CRDs and policies. It measures what the audit log costs
+// too: issuing with it and without, and appends to it.
 //
 //	make bench
-//	go test -run='^$' -bench=. -benchtime=1x ./test/bench -args -passports=1000 -rounds=3 -workers=64
+//	go test -run='^$' -bench=Issue -benchtime=1x ./test/bench -args -passports=1000 -rounds=3 -workers=64
+//	go test -run='^$' -bench=Trail -benchtime=1x ./test/bench -args -passports=300 -rounds=7
+//	go test -run='^$' -bench=Append -benchtime=1x ./test/bench -args -append-for=10s
 package bench
 
 import (

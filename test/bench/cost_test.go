@@ -1,11 +1,13 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/procfs"
 )
@@ -32,6 +34,28 @@ func spent() cost {
 		}
 	}
 	return programs
+}
+
+// quiet waits until programs that this process started have hardly cost anything for a second.
+func quiet(ctx context.Context, programs ...string) error {
+	const most = 0.05 // seconds of CPU
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for before := spent(); ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait until %v are quiet: %w", programs, ctx.Err())
+		}
+		now, busy := spent(), 0.0
+		for _, program := range programs {
+			busy += now[program] - before[program]
+		}
+		if busy < most {
+			return nil
+		}
+		before = now
+	}
 }
 
 // each is the cost of one of n passports since an earlier count.

@@ -41,7 +41,7 @@ func newPlain(ctx context.Context, b *testing.B) *plain {
 func (p *plain) round(ctx context.Context, b *testing.B, n int, load load) measurement {
 	b.Helper()
 	namespace := p.namespace(ctx, b)
-	return p.measure(ctx, b, namespace, n, load, func(i int) error {
+	return p.measure(ctx, b, namespace, n, load, func(i int, _ <-chan struct{}) error {
 		one := passport(namespace, i)
 		if err := p.asker.Create(ctx, one); err != nil {
 			return err

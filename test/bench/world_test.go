@@ -63,10 +63,13 @@ func (w world) namespace(ctx context.Context, b *testing.B) string {
 	return namespace
 }
 
+// nameOf is the name of a round's passport.
+func nameOf(i int) string { return fmt.Sprintf("ticket-%d", i) }
+
 // passport is one to ask for.
 func passport(namespace string, i int) *v1alpha1.Passport {
 	return &v1alpha1.Passport{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("ticket-%d", i)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: nameOf(i)},
 		Spec: v1alpha1.PassportSpec{
 			AgentRef: v1alpha1.AgentReference{Name: "support-bot"},
 			Intent: &v1alpha1.Intent{
@@ -78,18 +81,25 @@ func passport(namespace string, i int) *v1alpha1.Passport {
 	}
 }
 
-// measure has a load make passports, and waits until a watch has said of each that it is Active.
-func (w world) measure(ctx context.Context, b *testing.B, namespace string, n int, load load, each func(i int) error) measurement {
+// measure has a load make passports, and waits until a watch has said of each that it is Active: each is
+// given what is closed then.
+func (w world) measure(ctx context.Context, b *testing.B, namespace string, n int, load load,
+	each func(i int, active <-chan struct{}) error,
+) measurement {
 	b.Helper()
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
-	active := w.watchActive(watching, b, namespace)
+	activations := w.watchActive(watching, b, namespace)
 	asked, seen := make([]time.Time, n), map[string]time.Time{}
+	active := map[string]chan struct{}{}
+	for i := range n {
+		active[nameOf(i)] = make(chan struct{})
+	}
 	var all sync.WaitGroup
 	all.Go(func() {
 		for len(seen) < n {
 			select {
-			case event := <-active.ResultChan():
+			case event := <-activations.ResultChan():
 				one, is := event.Object.(*v1alpha1.Passport)
 				if !is {
 					b.Errorf("the watch ended: %v", event.Object)
@@ -97,6 +107,7 @@ func (w world) measure(ctx context.Context, b *testing.B, namespace string, n in
 				}
 				if _, again := seen[one.Name]; !again {
 					seen[one.Name] = time.Now()
+					close(active[one.Name])
 				}
 			case <-ctx.Done():
 				b.Errorf("%d of %d are Active: %v", len(seen), n, ctx.Err())
@@ -107,7 +118,7 @@ func (w world) measure(ctx context.Context, b *testing.B, namespace string, n in
 	before, began := spent(), time.Now()
 	load(func(i int) {
 		asked[i] = time.Now()
-		if err := each(i); err != nil {
+		if err := each(i, active[nameOf(i)]); err != nil {
 			b.Errorf("passport %d: %v", i, err)
 		}
 	})
@@ -118,7 +129,7 @@ func (w world) measure(ctx context.Context, b *testing.B, namespace string, n in
 	}
 	latencies := make([]time.Duration, n)
 	for i := range n {
-		latencies[i] = seen[fmt.Sprintf("ticket-%d", i)].Sub(asked[i])
+		latencies[i] = seen[nameOf(i)].Sub(asked[i])
 	}
 	slices.Sort(latencies)
 	return measurement{rate: float64(n) / took.Seconds(), p50: latencies[n/2], p99: latencies[n*99/100], cost: cost}

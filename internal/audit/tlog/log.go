@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera/api/layout"
@@ -17,6 +18,15 @@ import (
 
 // maxBatch is how many records go into the tree at once. It bounds what an answer waits for.
 const maxBatch = 512
+
+// What a batch costs is the files that it writes and syncs, however many records it has. So where several ask
+// at once, a batch of few records waits a moment for more. Who asks alone never waits.
+const (
+	// fewRecords in a batch are too few to write at once in a crowd.
+	fewRecords = 16
+	// moment is how long such a batch waits at most.
+	moment = 20 * time.Millisecond
+)
 
 // ErrClosed means that the log takes no more: it was closed, or an add has failed. In the second case
 // the error says what failed, and opening the log anew finds out what is in it.
@@ -246,6 +256,7 @@ func (l *Log) write(ctx context.Context) {
 	defer close(l.done)
 	l.failed = ErrClosed
 	var left *request
+	crowd := false
 	for {
 		first := left
 		if first == nil {
@@ -259,8 +270,13 @@ func (l *Log) write(ctx context.Context) {
 			}
 		}
 		var batch []*request
-		batch, left = l.gather(first)
+		batch, left = l.gather(ctx, first, crowd)
 		err := l.batch(ctx, batch)
+		if left == nil {
+			// Who came meanwhile, before anybody has an answer and asks again.
+			left = l.next(ctx, false)
+		}
+		crowd = len(batch) > 1 || left != nil
 		if err != nil {
 			l.failed = errors.Join(fmt.Errorf("%w: %w: %w", ErrClosed, errStorage, err), l.storage.Close())
 			if left != nil {
@@ -280,19 +296,38 @@ func (l *Log) write(ctx context.Context) {
 }
 
 // gather takes in whoever waits as well, up to a batch. What no longer fits is left.
-func (l *Log) gather(first *request) (batch []*request, left *request) {
+func (l *Log) gather(ctx context.Context, first *request, crowd bool) (batch []*request, left *request) {
 	batch = []*request{first}
+	waiting, cancel := context.WithTimeout(ctx, moment)
+	defer cancel()
 	for n := len(first.records); ; {
-		select {
-		case next := <-l.requests:
-			n += len(next.records)
-			if n > maxBatch {
-				return batch, next
-			}
-			batch = append(batch, next)
-		default:
+		next := l.next(waiting, crowd && n < fewRecords)
+		if next == nil {
 			return batch, nil
 		}
+		n += len(next.records)
+		if n > maxBatch {
+			return batch, next
+		}
+		batch = append(batch, next)
+	}
+}
+
+// next is a request that is there, or comes before the context ends; nil where there is none.
+func (l *Log) next(ctx context.Context, wait bool) *request {
+	select {
+	case next := <-l.requests:
+		return next
+	default:
+	}
+	if !wait {
+		return nil
+	}
+	select {
+	case next := <-l.requests:
+		return next
+	case <-ctx.Done():
+		return nil
 	}
 }
 

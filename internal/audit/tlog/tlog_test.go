@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -606,6 +607,69 @@ func TestOpenRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// counted counts the batches that it stores.
+type counted struct {
+	tlog.Storage
+	batches *int
+}
+
+func (c counted) Append(ctx context.Context, entries [][]byte) error {
+	*c.batches++
+	return c.Storage.Append(ctx, entries)
+}
+
+// after is closed after a time of the bubble.
+func after(t *testing.T, how time.Duration) <-chan struct{} {
+	ctx, cancel := context.WithTimeout(t.Context(), how)
+	context.AfterFunc(ctx, cancel)
+	return ctx.Done()
+}
+
+// Time is that of the bubble: what waits for no clock takes none. Where several ask at once, few records wait
+// for more; who asks alone does not.
+func TestACrowdSharesBatches(t *testing.T) {
+	path := t.TempDir()
+	signer, key := keys(t)
+	synctest.Test(t, func(t *testing.T) {
+		storage, err := tlog.OpenFolder(path, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batches := 0
+		to, err := tlog.Open(t.Context(), counted{storage, &batches}, signer, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		for n := range 5 {
+			add(t, to, record("alone", n))
+		}
+		alone := time.Since(began) / 5
+		if batches != 5 || alone > 10*time.Millisecond {
+			t.Errorf("who asks alone waits %s, in %d batches for 5 records", alone, batches)
+		}
+		batches = 0
+		var all sync.WaitGroup
+		for writer := range 4 {
+			all.Go(func() {
+				for n := range 10 {
+					add(t, to, record(fmt.Sprint("crowd-", writer), n))
+					// Each in its own time, as the manager's workers come.
+					<-after(t, time.Duration(1+writer)*4*time.Millisecond)
+				}
+			})
+		}
+		all.Wait()
+		if batches > 20 {
+			t.Errorf("%d batches for 40 records", batches)
+		}
+		t.Logf("alone: %s each; a crowd of 4: %d batches for 40 records", alone, batches)
+		if err := to.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // reversed is a storage that keeps the entries of a call in another order than they came: Tessera
