@@ -24,7 +24,11 @@ type MissionTrailReconciler struct {
 
 // Reconcile records what is not in the log yet of the missions of one name.
 func (r *MissionTrailReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	mission, err := missionOf(ctx, r.Client, request.Namespace, request.Name)
+	passport, err := find[v1alpha1.Passport](ctx, r.Client, request.Namespace, request.Name)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	mission, err := missionOf(ctx, r.Client, request.Namespace, request.Name, passport)
 	if err != nil {
 		return ctrl.Result{}, err
 	}

@@ -180,9 +180,10 @@ func (t *AuditTrail) onNewEpoch(again func()) {
 	t.begun = append(t.begun, again)
 }
 
-// mission sees to it that all steps so far of the missions of a name are in the log.
-func (t *AuditTrail) mission(ctx context.Context, reader client.Reader, namespace, name string) error {
-	mission, err := missionOf(ctx, reader, namespace, name)
+// mission sees to it that all steps so far of a passport are in the log: of the passport as it is at hand, since
+// the cache may lag behind what was stored a moment ago.
+func (t *AuditTrail) mission(ctx context.Context, reader client.Reader, passport *v1alpha1.Passport) error {
+	mission, err := missionOf(ctx, reader, passport.Namespace, passport.Name, passport)
 	if err != nil {
 		return err
 	}
@@ -193,11 +194,11 @@ func (t *AuditTrail) mission(ctx context.Context, reader client.Reader, namespac
 	return t.record(ctx, records...)
 }
 
-// missionOf gives what is stored of the missions of a name.
-func missionOf(ctx context.Context, reader client.Reader, namespace, name string) (m steps.Mission, err error) {
-	if m.Passport, err = find[v1alpha1.Passport](ctx, reader, namespace, name); err != nil {
-		return m, err
-	}
+// missionOf gives what is stored of the missions of a name, whose Passport is nil where there is none.
+func missionOf(
+	ctx context.Context, reader client.Reader, namespace, name string, passport *v1alpha1.Passport,
+) (m steps.Mission, err error) {
+	m.Passport = passport
 	if m.Checkpoints, err = checkpointsOf(ctx, reader, namespace, name); err != nil {
 		return m, err
 	}

@@ -189,7 +189,7 @@ func (r *PassportReconciler) trim(ctx context.Context, passport *v1alpha1.Passpo
 		return err
 	}
 	surplus := lifecycle.Surplus(checkpoints)
-	if len(surplus) == 0 || r.trail.mission(ctx, r.Client, passport.Namespace, passport.Name) != nil {
+	if len(surplus) == 0 || r.trail.mission(ctx, r.Client, passport) != nil {
 		return nil //nolint:nilerr // what is not in the audit log yet stays; the next checkpoint asks again
 	}
 	for _, checkpoint := range surplus {

@@ -42,7 +42,7 @@ func (r *PassportReconciler) conclude(ctx context.Context, passport *v1alpha1.Pa
 	if kept {
 		return result, r.trim(ctx, passport)
 	}
-	if err := r.trail.mission(ctx, r.Client, passport.Namespace, passport.Name); err != nil && !r.heldLongEnough(passport) {
+	if err := r.trail.mission(ctx, r.Client, passport); err != nil && !r.heldLongEnough(passport) {
 		return later(err)
 	}
 	if err := r.deleteCheckpoints(ctx, passport); err != nil {

@@ -252,6 +252,22 @@ var _ = Describe("An operator that takes over with an old cache", func() {
 		Expect(w.claims().Expiry).To(Equal(extended))
 	})
 
+	It("records the end of a mission that its cache does not show yet, before it lets go", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.agent(in(v1alpha1.ModeStandard))
+		w.passport()
+		w.settle()
+		Expect(w.admin.Delete(ctx, w.mission())).To(Succeed())
+		w.restart()
+		w.passports.Client = staleClient{w.passports.Client, w.view()}
+		_, err := w.passports.Reconcile(ctx, w.request("mission"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(w.gone()).To(BeTrue())
+		Expect(w.log.told()).To(Equal([]string{
+			"passport.issue success by admin", "passport.revoke success PASSPORT_DELETED by unknown (deleted)",
+		}))
+	})
+
 	It("makes no checkout for a mission that is gone", func(ctx context.Context) {
 		w := newWorld(ctx)
 		w.live(0)

@@ -3,6 +3,7 @@ package steps
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -161,16 +162,21 @@ func checkpointsOf(status v1alpha1.PassportStatus) int64 {
 	return int64(*status.Checkpoints)
 }
 
-// checkpoint is the record of a progress report that was accepted. The passport is nil where it is gone.
+// checkpoint is the record of a progress report that was accepted: that is marked so, or that its passport has
+// counted and not marked yet. The passport is nil where it is gone.
 func checkpoint(checkpoint *v1alpha1.Checkpoint, passport *v1alpha1.Passport) (audit.Record, bool) {
-	if !lifecycle.Accepted(checkpoint) || checkpoint.Status.PassportUID == "" {
-		return audit.Record{}, false
+	its := checkpoint.Status.PassportUID
+	if !lifecycle.Accepted(checkpoint) || its == "" {
+		if passport == nil || !slices.Contains(passport.Status.Folded, checkpoint.UID) {
+			return audit.Record{}, false
+		}
+		its = passport.UID
 	}
-	uid := string(checkpoint.Status.PassportUID)
+	uid := string(its)
 	record := record("Checkpoint", checkpoint, audit.PassportCheckpoint, "", checkpoint.CreationTimestamp.Time)
 	record.PassportJTI, record.SessionID = token.JTI(uid), token.SessionID(uid)
 	record.Agent = &audit.Agent{Name: checkpoint.Spec.AgentRef.Name}
-	if passport != nil && passport.UID == checkpoint.Status.PassportUID {
+	if passport != nil && passport.UID == its {
 		record.Agent = agentOf(passport, passport.Status)
 	}
 	record.Actor = actorOf(checkpoint.Spec.SubmittedBy)

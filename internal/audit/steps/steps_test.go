@@ -121,6 +121,15 @@ func TestRecordsOfAMission(t *testing.T) {
 			steps.Mission{Passport: issued(), Checkpoints: []v1alpha1.Checkpoint{report(), {ObjectMeta: object("waits", 61)}}},
 			[]string{issue, "12:01:00 passport.checkpoint success  bot"},
 		},
+		"a checkpoint that is counted and not marked yet": {
+			func() steps.Mission {
+				passport, counted := issued(), report()
+				counted.Status = v1alpha1.CheckpointStatus{}
+				passport.Status.Folded = []types.UID{counted.UID}
+				return steps.Mission{Passport: passport, Checkpoints: []v1alpha1.Checkpoint{counted}}
+			}(),
+			[]string{issue, "12:01:00 passport.checkpoint success  bot"},
+		},
 		"the last checkpoint of one that is gone": {
 			steps.Mission{Checkpoints: []v1alpha1.Checkpoint{report()}}, []string{"12:01:00 passport.checkpoint success  bot"},
 		},
