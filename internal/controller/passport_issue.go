@@ -19,6 +19,9 @@ import (
 	"agentpassport.dev/operator/internal/token"
 )
 
+// freshView is how old a passport may be for the cache to be believed that nobody has issued it.
+const freshView = 10 * time.Second
+
 // candidate is a passport as it would be issued, with its token.
 type candidate struct {
 	status v1alpha1.PassportStatus
@@ -46,6 +49,12 @@ func (r *PassportReconciler) issue(ctx context.Context, passport *v1alpha1.Passp
 	}
 	if decision.Verdict == lifecycle.VerdictReject {
 		return r.reject(ctx, passport, ring)
+	}
+	if decision.Verdict == lifecycle.VerdictIssue && r.Clock.Now().Sub(passport.CreationTimestamp.Time) > freshView {
+		// By now another replica may have issued it, and it may be over: it gets no second token.
+		if newest, err := isNewest(ctx, r.Live, passport); err != nil || !newest {
+			return ctrl.Result{RequeueAfter: time.Second}, err
+		}
 	}
 	if decision.Verdict == lifecycle.VerdictIssue {
 		if issued, err = r.recorded(ctx, passport, issued, ring); err != nil {

@@ -252,6 +252,25 @@ var _ = Describe("An operator that takes over with an old cache", func() {
 		Expect(w.claims().Expiry).To(Equal(extended))
 	})
 
+	It("hands out no token of a passport that is over", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.agent()
+		w.passport()
+		behind := w.view() // Pending
+		w.settle()
+		w.revoke()
+		w.settle()
+		Expect(w.mission().Status.Phase).To(Equal(v1alpha1.PhaseRevoked))
+		w.clock.Step(100 * time.Second)
+		told := w.log.told()
+		w.restart()
+		w.wrote()
+		w.passports.Client = staleClient{w.passports.Client, behind}
+		_, _ = w.passports.Reconcile(ctx, w.request("mission")) // it may well give a conflict
+		Expect(w.wrote()).To(BeEmpty())
+		Expect(w.log.told()).To(Equal(told))
+	})
+
 	It("records the end of a mission that its cache does not show yet, before it lets go", func(ctx context.Context) {
 		w := newWorld(ctx)
 		w.agent(in(v1alpha1.ModeStandard))

@@ -217,6 +217,9 @@ func (w *world) issue(passport *v1alpha1.Passport) (time.Time, error) {
 	if decision.Verdict == VerdictReject {
 		return w.reject(passport)
 	}
+	if decision.Verdict == VerdictIssue && w.now.Sub(passport.CreationTimestamp.Time) > 10*time.Second && !w.isNewest(passport) {
+		return w.now.Add(time.Second), nil
+	}
 	if decision.Verdict == VerdictIssue {
 		status := Issue(passport, decision.Terms, w.now, jtiOf(passport), "ses_"+string(passport.UID))
 		adopted, conflict, err := w.createSecret(passport, status)
