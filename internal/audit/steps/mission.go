@@ -51,7 +51,12 @@ func (m Mission) Records(operator string) ([]audit.Record, error) {
 		}
 	}
 	for i := range m.Checkouts {
-		records = append(records, Checkout(&m.Checkouts[i], operator)...)
+		for _, record := range Checkout(&m.Checkouts[i], operator) {
+			if m.Passport != nil && m.Passport.UID == m.Checkouts[i].Status.PassportUID {
+				record.Agent = agentOf(m.Passport, m.Passport.Status) // it knows the generation too
+			}
+			records = append(records, record)
+		}
 	}
 	return records, nil
 }

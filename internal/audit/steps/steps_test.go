@@ -218,6 +218,24 @@ func TestRecordsOfAMission(t *testing.T) {
 	}
 }
 
+// Every step of a mission says of which generation of its agent it is, and by which document, while the Passport is
+// there to tell.
+func TestTheAgentOfEveryRecord(t *testing.T) {
+	records, err := steps.Mission{
+		Passport:    ended(v1alpha1.PhaseRevoked, v1alpha1.ReasonPassportDeleted),
+		Checkpoints: []v1alpha1.Checkpoint{report()}, Checkouts: []v1alpha1.Checkout{reviewed(v1alpha1.DecisionApproved)},
+	}.Records(operator)
+	if err != nil || len(records) != 5 {
+		t.Fatalf("%d records: %v", len(records), err)
+	}
+	want := &audit.Agent{Name: "support-bot", UID: "uid-support-bot", Generation: 4, DocumentSHA256: "d0c"}
+	for _, record := range records {
+		if diff := cmp.Diff(want, record.Agent); diff != "" {
+			t.Errorf("%s: %s", record.Step, diff)
+		}
+	}
+}
+
 // What is issued again after a crash is what the record says.
 func TestTheRecordOfAnIssueHoldsItsTerms(t *testing.T) {
 	passport := issued()
