@@ -120,7 +120,34 @@ type service struct {
 	probe   string
 	pair    tls.Certificate
 	process *exec.Cmd
-	output  bytes.Buffer
+	output  output
+}
+
+// output is what a process has said so far. It may be read while the process goes on.
+type output struct {
+	mu   sync.Mutex
+	said bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (o *output) Write(line []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.said.Write(line)
+}
+
+// String gives all that was said.
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.said.String()
+}
+
+// Reset forgets it.
+func (o *output) Reset() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.said.Reset()
 }
 
 func newService(t *testing.T, more ...string) *service {
