@@ -39,7 +39,7 @@ build: bin/manager bin/auditlog ## Build the manager and the audit log into bin/
 test: bin/manager ## Every test: unit, real API server, end to end. PACKAGES and TESTFLAGS narrow it.
 	@echo "make test: race detector $(if $(RACE),on,off (no C compiler found))"
 	@assets="$$($(PLAYGROUND) assets)" && export KUBEBUILDER_ASSETS="$$assets" && \
-	  CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -shuffle=on -timeout=20m $(TESTFLAGS) $(PACKAGES)
+	  CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -shuffle=on -timeout=45m $(TESTFLAGS) $(PACKAGES)
 
 .PHONY: bench
 bench: bin/manager ## Measure: the operator's issue rate against the ceiling of the API server.
