@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +58,9 @@ func (r *PassportReconciler) issue(ctx context.Context, passport *v1alpha1.Passp
 		}
 	}
 	if decision.Verdict == lifecycle.VerdictIssue {
-		if issued, err = r.recorded(ctx, passport, issued, ring); err != nil {
+		if issued, err = r.recorded(ctx, passport, issued, ring); errors.Is(err, errOldView) {
+			return ctrl.Result{RequeueAfter: time.Second}, nil
+		} else if err != nil {
 			decision = lifecycle.Decision{
 				Verdict: lifecycle.VerdictWait, Reason: v1alpha1.ReasonAuditUnavailable,
 				Message: "no passport is issued that is not in the audit log, and the log does not take it: " + err.Error(),
@@ -96,6 +99,9 @@ func candidateOf(passport *v1alpha1.Passport, terms v1alpha1.IssuedTerms, at tim
 	return issued, err
 }
 
+// errOldView means that a passport, as read, is not as it is stored.
+var errOldView = errors.New("the cache is behind")
+
 // maxAttempts is how often the issue of one passport is recorded at most.
 const maxAttempts = 100
 
@@ -117,6 +123,10 @@ func (r *PassportReconciler) recorded(
 		}
 		if lifecycle.Fresh(terms, at, r.Clock.Now()) {
 			return candidateOf(passport, terms, at, ring)
+		}
+		// A cache may show one as Pending that was issued then, and is over.
+		if newest, err := isNewest(ctx, r.Live, passport); err != nil || !newest {
+			return nil, cmp.Or(err, errOldView)
 		}
 	}
 	return nil, fmt.Errorf("%d attempts to issue it are recorded, and no token came of any: create another Passport", maxAttempts)
