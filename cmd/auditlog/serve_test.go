@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -40,6 +39,7 @@ import (
 	"agentpassport.dev/operator/internal/audit/proof"
 	"agentpassport.dev/operator/internal/audit/wire"
 	"agentpassport.dev/operator/test/apiserver"
+	"agentpassport.dev/operator/test/process"
 )
 
 const (
@@ -156,9 +156,13 @@ func newService(t *testing.T, more ...string) *service {
 	private, public := audittest.Keys(t, origin)
 	ca := audittest.NewAuthority(t)
 	certificate, key := ca.Certificate(t, "auditlog")
+	addresses, err := process.FreeAddresses(2)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := &service{
 		T: t, ca: ca, dataDir: filepath.Join(folder, "data"), public: public,
-		address: freePort(t), probe: freePort(t), pair: ca.Pair(t, "tester", "audit-everything"),
+		address: addresses[0], probe: addresses[1], pair: ca.Pair(t, "tester", "audit-everything"),
 	}
 	s.args = append([]string{
 		"serve", "--data-dir=" + s.dataDir, "--kubeconfig=" + kubeconfig(t, filepath.Join(folder, "kubeconfig")),
@@ -192,16 +196,6 @@ func kubeconfig(t *testing.T, path string) string {
 	return path
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
-}
-
 // launch starts the process, which is not ready yet.
 func (s *service) launch() {
 	s.Helper()
@@ -211,8 +205,8 @@ func (s *service) launch() {
 	if err := s.process.Start(); err != nil {
 		s.Fatal(err)
 	}
-	process := s.process
-	s.Cleanup(func() { _ = process.Process.Kill() })
+	started := s.process
+	s.Cleanup(func() { _ = started.Process.Kill() })
 }
 
 // start starts the process and returns once it is ready.

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -28,11 +29,7 @@ func (r *MissionTrailReconciler) Reconcile(ctx context.Context, request ctrl.Req
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	mission, err := missionOf(ctx, r.Client, request.Namespace, request.Name, passport)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	records, err := mission.Records(r.trail.operator)
+	records, err := r.trail.ofMission(ctx, r.Client, request.Namespace, request.Name, passport)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -124,13 +121,16 @@ func (r *AgentTrailReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 	return later(r.trail.record(ctx, change))
 }
 
+// keepable is a pointer to an object: one version of it is told from another by where it is.
+type keepable interface {
+	client.Object
+	comparable
+}
+
 // remains keeps objects as they were, which may not be there any longer, until their records are in the log.
 // Nothing holds their change or their deletion, so that what this process forgets in an outage of the log is
 // lost.
-type remains[T interface {
-	client.Object
-	comparable
-}] struct {
+type remains[T keepable] struct {
 	mu   sync.Mutex
 	gone map[types.NamespacedName][]T
 }
@@ -148,19 +148,14 @@ func (r *remains[T]) keep(object T) {
 func (r *remains[T]) of(key types.NamespacedName) []T {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]T(nil), r.gone[key]...)
+	return slices.Clone(r.gone[key])
 }
 
 func (r *remains[T]) forget(object T) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := client.ObjectKeyFromObject(object)
-	var left []T
-	for _, other := range r.gone[key] {
-		if other != object {
-			left = append(left, other)
-		}
-	}
+	left := slices.DeleteFunc(r.gone[key], func(other T) bool { return other == object })
 	if len(left) == 0 {
 		delete(r.gone, key)
 		return

@@ -104,10 +104,7 @@ func (t *AuditTrail) replay(reader client.Reader, name func(client.Object) recon
 }
 
 // keepGenerations keeps every generation of an object until its record is in.
-func keepGenerations[T interface {
-	client.Object
-	comparable
-}](changed *remains[T]) handler.EventHandler {
+func keepGenerations[T keepable](changed *remains[T]) handler.EventHandler {
 	enqueue := handler.EnqueueRequestForObject{}
 	return handler.Funcs{UpdateFunc: func(ctx context.Context, e event.UpdateEvent, queue requestQueue) {
 		if object, ok := e.ObjectNew.(T); ok && e.ObjectOld.GetGeneration() != object.GetGeneration() {
@@ -118,10 +115,7 @@ func keepGenerations[T interface {
 }
 
 // keepRemains enqueues every object, and keeps one that is deleted until its records are in.
-func keepRemains[T interface {
-	client.Object
-	comparable
-}](gone *remains[T]) handler.EventHandler {
+func keepRemains[T keepable](gone *remains[T]) handler.EventHandler {
 	enqueue := handler.EnqueueRequestForObject{}
 	return handler.Funcs{
 		CreateFunc: enqueue.Create,

@@ -183,15 +183,22 @@ func (t *AuditTrail) onNewEpoch(again func()) {
 // mission sees to it that all steps so far of a passport are in the log: of the passport as it is at hand, since
 // the cache may lag behind what was stored a moment ago.
 func (t *AuditTrail) mission(ctx context.Context, reader client.Reader, passport *v1alpha1.Passport) error {
-	mission, err := missionOf(ctx, reader, passport.Namespace, passport.Name, passport)
-	if err != nil {
-		return err
-	}
-	records, err := mission.Records(t.operator)
+	records, err := t.ofMission(ctx, reader, passport.Namespace, passport.Name, passport)
 	if err != nil {
 		return err
 	}
 	return t.record(ctx, records...)
+}
+
+// ofMission gives the records of the missions of a name, whose Passport is nil where there is none.
+func (t *AuditTrail) ofMission(
+	ctx context.Context, reader client.Reader, namespace, name string, passport *v1alpha1.Passport,
+) ([]audit.Record, error) {
+	mission, err := missionOf(ctx, reader, namespace, name, passport)
+	if err != nil {
+		return nil, err
+	}
+	return mission.Records(t.operator)
 }
 
 // missionOf gives what is stored of the missions of a name, whose Passport is nil where there is none.
