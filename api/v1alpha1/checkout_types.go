@@ -298,6 +298,54 @@ type MissionRecord struct {
 	// baseline of the agent, as it was when the mission was judged; absent before its first mission.
 	// +optional
 	Baseline *BaselineSnapshot `json:"baseline,omitempty"`
+
+	// observed is what the gateways saw of the mission; absent where no gateway was up.
+	// +optional
+	Observed *ObservedCalls `json:"observed,omitempty"`
+}
+
+// ObservedCalls is what the gateways saw of a mission, as the audit log sums it.
+type ObservedCalls struct {
+	// calls that were let through.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Calls int64 `json:"calls,omitempty"`
+
+	// denied counts the calls that were refused for their service, target or a constraint.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Denied int64 `json:"denied,omitempty"`
+
+	// services that calls were let through to, in order of names, at most 128.
+	// +optional
+	// +listType=map
+	// +listMapKey=service
+	// +kubebuilder:validation:MaxItems=128
+	Services []ObservedService `json:"services,omitempty"`
+
+	// missing lists the gateways that were up and whose counts did not arrive in time, at most 64.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=253
+	Missing []string `json:"missing,omitempty"`
+}
+
+// ObservedService counts the calls to one service.
+type ObservedService struct {
+	// service that was called.
+	// +required
+	Service ServiceName `json:"service,omitempty"`
+
+	// calls that were let through.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Calls int64 `json:"calls,omitempty"`
+
+	// denied counts the calls that were refused for their target or a constraint.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Denied int64 `json:"denied,omitempty"`
 }
 
 // BaselineSnapshot is what an agent's missions were like when one was judged.

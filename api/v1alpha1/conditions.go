@@ -191,6 +191,29 @@ const (
 	ReasonAwaitingReview Reason = "AwaitingReview"
 )
 
+// Condition types of a ServiceConnection.
+const (
+	// ConditionCredentialReadable is True while the gateways can read the credential, False where one
+	// cannot, Unknown before a gateway has tried. Without a credential it is absent.
+	ConditionCredentialReadable ConditionType = "CredentialReadable"
+)
+
+// Reasons of a ServiceConnection's conditions.
+const (
+	// ReasonServed: the gateways serve calls to the service.
+	ReasonServed Reason = "Served"
+	// ReasonCredentialRead: the gateways can read the credential.
+	ReasonCredentialRead Reason = "CredentialRead"
+	// ReasonNoGatewayYet: no gateway has said whether it can read the credential.
+	ReasonNoGatewayYet Reason = "NoGatewayYet"
+	// ReasonCredentialForbidden: no Role lets the gateway read the Secret; the message has one.
+	ReasonCredentialForbidden Reason = "CredentialForbidden"
+	// ReasonCredentialNotFound: there is no such Secret.
+	ReasonCredentialNotFound Reason = "CredentialNotFound"
+	// ReasonCredentialKeyMissing: the Secret lacks the key, or the key is empty or not a credential.
+	ReasonCredentialKeyMissing Reason = "CredentialKeyMissing"
+)
+
 // Reasons of an AgentBlock's Ready condition.
 const (
 	// ReasonBlocking: the block is in force.

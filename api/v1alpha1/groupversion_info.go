@@ -29,6 +29,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&Checkpoint{}, &CheckpointList{},
 		&Checkout{}, &CheckoutList{},
 		&AgentBlock{}, &AgentBlockList{},
+		&ServiceConnection{}, &ServiceConnectionList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

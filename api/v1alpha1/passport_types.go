@@ -322,6 +322,44 @@ type IssuedTerms struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	SecretName string `json:"secretName,omitempty"`
+
+	// statusList is the passport's place in the status lists (IETF Token Status List); absent where it
+	// was issued before there were any.
+	// +optional
+	StatusList *StatusListReference `json:"statusList,omitempty"`
+}
+
+// StatusListReference is a place in the status lists. It follows from where the record of the issue
+// stands in the audit log, so that no two passports share one.
+type StatusListReference struct {
+	// epoch of the audit log.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Epoch int64 `json:"epoch,omitempty"`
+
+	// list of that epoch, from 0.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	List *int64 `json:"list,omitempty"`
+
+	// index in the list, from 0: the `idx` claim.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Index *int64 `json:"index,omitempty"`
+}
+
+// ObserverSequence is how far the reports of one gateway are taken in.
+type ObserverSequence struct {
+	// gateway that reports.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Gateway string `json:"gateway,omitempty"`
+
+	// sequence number of its last report that is taken in.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Sequence int64 `json:"sequence,omitempty"`
 }
 
 // IssuedService is one service that a passport carries.
@@ -473,6 +511,13 @@ type PassportStatus struct {
 	// issued holds the terms that the passport was issued with, frozen at issue.
 	// +optional
 	Issued *IssuedTerms `json:"issued,omitempty"`
+
+	// observers are how far the reports of each gateway on this passport are taken in, at most 64.
+	// +optional
+	// +listType=map
+	// +listMapKey=gateway
+	// +kubebuilder:validation:MaxItems=64
+	Observers []ObserverSequence `json:"observers,omitempty"`
 
 	// folded lists the UIDs of checkpoints that are counted here and not yet marked themselves.
 	// +optional

@@ -78,7 +78,7 @@ func (a Action) Known() bool {
 	switch a {
 	case PassportIssue, PassportCheckpoint, PassportCheckout, PassportReviewDecide, PassportRevoke,
 		PassportRevokeCascade, PassportExpire, PassportReject, AgentBlock, AgentUnblock, SignalRaise,
-		CredentialProxy, DocumentVerify, ConfigChange, KeyRotate, EpochBegin:
+		CredentialProxy, PassportSeen, DocumentVerify, ConfigChange, KeyRotate, EpochBegin:
 		return true
 	}
 	return false

@@ -103,10 +103,32 @@ type Facts struct {
 	Digest string `json:"digest,omitempty"`
 	KeyID  string `json:"key_id,omitempty"`
 	Size   int64  `json:"size,omitempty"`
+	// Call is, in a credential.proxy alone, the call that was judged.
+	Call *Call `json:"call,omitempty"`
+	// Gateway is, in a passport.seen alone, the gateway whose calls are all in the log.
+	Gateway string `json:"gateway,omitempty"`
 	// Kept is, in an epoch.begin, how many records of the lost tree were still there and whole, and
 	// KeptDigest the root of the tree of these.
 	Kept       int64  `json:"kept,omitempty"`
 	KeptDigest string `json:"kept_digest,omitempty"`
+}
+
+// Call is one outbound call as a gateway judged it. It holds no header, no query and no body.
+type Call struct {
+	// Gateway that judged it: the name of its Pod.
+	Gateway string `json:"gateway"`
+	// Front that it came in by: proxy, reverse_proxy or ext_authz.
+	Front string `json:"front"`
+	// Service that it names.
+	Service string `json:"service,omitempty"`
+	// Method of the call.
+	Method string `json:"method,omitempty"`
+	// Target is scheme, host and path, without the query.
+	Target string `json:"target,omitempty"`
+	// Declared says that the intent names the service.
+	Declared bool `json:"declared,omitempty"`
+	// Source is the address that the call came from.
+	Source string `json:"source,omitempty"`
 }
 
 // Flag is one finding of a detector.
@@ -144,6 +166,8 @@ const (
 	SignalRaise Action = "signal.raise"
 	// CredentialProxy is a call that was made with a credential that the agent never saw.
 	CredentialProxy Action = "credential.proxy"
+	// PassportSeen says that all that one gateway saw of a mission stands before it in the log.
+	PassportSeen Action = "passport.seen"
 	// DocumentVerify is a vendor's signature that was checked.
 	DocumentVerify Action = "document.verify"
 	// ConfigChange is an agent, a connection, a vendor key or a pack that was changed.

@@ -25,6 +25,27 @@ type Appended struct {
 	Entries []audit.Entry `json:"entries"`
 }
 
+// CallsPath gives what the gateways saw of one passport: GET CallsPath?jti=&namespace=.
+const CallsPath = "/v1/calls"
+
+// Calls is what the gateways saw of one passport, summed over its credential.proxy records.
+type Calls struct {
+	// JTI of the passport.
+	JTI string `json:"jti"`
+	// Services that were called, by name.
+	Services map[string]ServiceCalls `json:"services"`
+	// Seen lists the gateways whose passport.seen is there: all that they saw is summed.
+	Seen []string `json:"seen"`
+}
+
+// ServiceCalls counts the calls that name one service.
+type ServiceCalls struct {
+	// Sent counts those that were let out.
+	Sent int64 `json:"sent"`
+	// Refused counts those that were not, by the decision's code.
+	Refused map[string]int64 `json:"refused,omitempty"`
+}
+
 // Failure is the body of every answer that is no success.
 type Failure struct {
 	Error Error `json:"error"`
