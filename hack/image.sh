@@ -10,7 +10,7 @@ for platform in $platforms; do
   os=${platform%%/*}
   arch=${platform##*/}
   echo "image: building for $platform"
-  for command in manager auditlog; do
+  for command in manager auditlog gateway; do
     CGO_ENABLED=0 GOOS="$os" GOARCH="$arch" \
       go build -trimpath -ldflags='-s -w' -o "dist/image/${os}_${arch}/$command" "./cmd/$command"
   done
