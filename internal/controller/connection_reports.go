@@ -50,6 +50,9 @@ func NewConnectionReports(cached, live client.Reader, now clock.PassiveClock) *C
 	}
 }
 
+// News are the connections of which something else is said. Somebody has to take them.
+func (r *ConnectionReports) News() <-chan event.GenericEvent { return r.news }
+
 // Report takes what gateways say. What concerns no ServiceConnection that there is, is left out.
 func (r *ConnectionReports) Report(ctx context.Context, connections []wire.Connection) error {
 	for i := range connections {

@@ -238,7 +238,7 @@ func setupServiceConnections(mgr ctrl.Manager, o Options) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("serviceconnection").
 		For(&v1alpha1.ServiceConnection{}, specChanged).
 		Watches(&coordinationv1.Lease{}, handler.Funcs{}). // read alone
-		WatchesRawSource(source.Channel(r.Reports.news, &handler.EnqueueRequestForObject{})).
+		WatchesRawSource(source.Channel(r.Reports.News(), &handler.EnqueueRequestForObject{})).
 		WithOptions(o.controller(2)).
 		Complete(retryConflicts{r})
 }
