@@ -1,0 +1,51 @@
+package controller
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/gateway/presence"
+)
+
+// liveGateways gives the names (of their Pods, sorted) of the gateways that live at a time by the API
+// server's clock: those whose Lease in the operator's namespace holds.
+func liveGateways(ctx context.Context, reader client.Reader, namespace string, at time.Time) ([]string, error) {
+	var leases coordinationv1.LeaseList
+	err := reader.List(ctx, &leases, client.InNamespace(namespace), client.MatchingLabels{v1alpha1.LabelGateway: "true"}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, err
+	}
+	var live []string
+	for i := range leases.Items {
+		if lease := &leases.Items[i]; presence.Lives(lease, at) {
+			live = append(live, *lease.Spec.HolderIdentity)
+		}
+	}
+	slices.Sort(live)
+	return live, nil
+}
+
+// gatewayAccess is what token Secrets say of the gateway; the zero value: nothing.
+type gatewayAccess struct {
+	url       string
+	authority *ChannelAuthority
+}
+
+// known says whether what is to be said is known yet.
+func (g gatewayAccess) known() bool { return g.url == "" || g.authority.Authority() != nil }
+
+// data is what goes into a Secret.
+func (g gatewayAccess) data() map[string][]byte {
+	data := map[string][]byte{}
+	if g.url == "" || !g.known() {
+		return data
+	}
+	data[v1alpha1.SecretKeyGatewayURL] = []byte(g.url)
+	data[v1alpha1.SecretKeyGatewayCA] = g.authority.Authority().PEM
+	return data
+}
