@@ -82,19 +82,20 @@ func (t *AuditTrail) confirm(ctx context.Context, record audit.Record) error {
 	return err
 }
 
-// issued sees to it that an attempt to issue a passport is in the log, and gives its first record.
+// issued sees to it that an attempt to issue a passport is in the log, and gives its first record, with its
+// place there.
 func (t *AuditTrail) issued(
 	ctx context.Context, passport *v1alpha1.Passport, status v1alpha1.PassportStatus, attempt int,
-) (audit.Record, error) {
+) (audit.Entry, error) {
 	record, err := steps.Issue(passport, status, attempt)
 	if err != nil {
-		return audit.Record{}, err
+		return audit.Entry{}, err
 	}
 	entries, err := t.append(ctx, record)
 	if err != nil {
-		return audit.Record{}, err
+		return audit.Entry{}, err
 	}
-	return entries[0].Record, nil
+	return entries[0], nil
 }
 
 func (t *AuditTrail) append(ctx context.Context, records ...audit.Record) ([]audit.Entry, error) {
