@@ -182,6 +182,7 @@ func NewPassportReconciler(c client.Client, live client.Reader, o Options) *Pass
 		Thresholds: o.Thresholds,
 		secrets:    &tokenSecrets{client: c, live: live, manager: types.NamespacedName{Namespace: o.Namespace, Name: o.ServiceAccount}},
 		lists:      &liveLists{reader: live, clock: o.Clock},
+		ended:      newEndedPassports(c, o),
 		trail:      o.Trail,
 	}
 }

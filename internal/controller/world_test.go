@@ -65,6 +65,10 @@ type world struct {
 	missionTrail *controller.MissionTrailReconciler
 	blockTrail   *controller.BlockTrailReconciler
 	agentTrail   *controller.AgentTrailReconciler
+
+	// client and options are what all of these were made with.
+	client  client.Client
+	options controller.Options
 }
 
 const issuer = "https://passports.example.com"
@@ -115,6 +119,7 @@ func (w *world) useClient(config *rest.Config, now clock.PassiveClock) {
 	w.missionTrail = controller.NewMissionTrailReconciler(c, options)
 	w.blockTrail = controller.NewBlockTrailReconciler(c, options)
 	w.agentTrail = controller.NewAgentTrailReconciler(c, options)
+	w.client, w.options = c, options
 }
 
 // observed gives the client with every write of its counted, and open to faults.
