@@ -238,7 +238,7 @@ var _ = Describe("The status list", func() {
 			w.settle()
 			w.checkout("done")
 			w.settle()
-			w.clock.Step(5 * time.Second)
+			w.clock.Step(20 * time.Second)
 			w.settle()
 			Expect(w.gone()).To(BeTrue())
 			Expect(w.listed()).To(Equal("invalid"))
