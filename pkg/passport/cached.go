@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// afterFailure is how long it is between two attempts at least, where the first one failed.
+const afterFailure = time.Second
+
 // held is something that was fetched.
 type held[T any] struct {
 	value T
@@ -17,7 +20,7 @@ type held[T any] struct {
 type cached[T any] struct {
 	fetch func(context.Context) (held[T], error)
 	now   func() time.Time
-	// every is how long it is between two attempts at least, whoever asks.
+	// every is how long it is between two fetches at least, whoever asks.
 	every time.Duration
 
 	held atomic.Pointer[held[T]]
@@ -58,7 +61,11 @@ func (c *cached[T]) renew(ctx context.Context, old *held[T]) (T, error) {
 	if last != nil && last != old && now.Before(last.fresh) {
 		return last.value, nil
 	}
-	if waited := now.Sub(c.tried); c.tried.IsZero() || waited < 0 || waited >= c.every {
+	every := c.every
+	if c.failed != nil {
+		every = min(every, afterFailure)
+	}
+	if waited := now.Sub(c.tried); c.tried.IsZero() || waited < 0 || waited >= every {
 		fetched, err := c.fetch(ctx)
 		if err != nil && ctx.Err() != nil {
 			return none, err // it was given up, which says nothing
