@@ -89,7 +89,7 @@ func VerifyStatusList(token string, keys KeySet, uri string, now time.Time, leew
 	if err = exactjson.Unmarshal(payload, claims); err != nil {
 		return nil, nil, fmt.Errorf("%w: the claims are not those of one", ErrStatusList)
 	}
-	if err = claims.check(uri, now, leeway); err != nil {
+	if err := claims.check(uri, now, leeway); err != nil {
 		return nil, nil, err
 	}
 	list, err := DecodeStatusList(claims.StatusList.List)

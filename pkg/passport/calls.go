@@ -135,7 +135,7 @@ type ObservedService struct {
 
 // Names of the services that were called.
 func (o *Observed) Names() []string {
-	var names []string
+	names := make([]string, 0, len(o.Services))
 	for _, service := range o.Services {
 		names = append(names, service.Service)
 	}

@@ -199,7 +199,7 @@ func (c *Client) once(ctx context.Context, r call, body []byte, answer any) erro
 	if err != nil {
 		return err
 	}
-	if err = c.address(ctx, request, r); err != nil {
+	if err := c.address(ctx, request, r); err != nil {
 		return err
 	}
 	response, err := c.http.Do(request)

@@ -138,7 +138,10 @@ func NewVerifier(issuer, audience string, options ...VerifierOption) (*Verifier,
 	}
 	v.lists.v = v
 	v.keys = newKeys(v.now, v.source(v))
-	return v, v.check()
+	if err := v.check(); err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 func (v *Verifier) check() error {
