@@ -65,7 +65,7 @@ func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	set.StringVar(&f.metricsAddress, "metrics-bind-address", ":8443", "The address of the metrics endpoint; 0 switches it off.")
 	set.BoolVar(&f.metricsSecure, "metrics-secure", true, "Serve metrics over HTTPS, to those whom RBAC lets get /metrics.")
 	set.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "The address of /healthz and /readyz.")
-	set.StringVar(&f.issuerAddress, "issuer-bind-address", ":8082", "The address that serves the JWKS and the OpenID configuration over HTTP; 0 switches it off.")
+	set.StringVar(&f.issuerAddress, "issuer-bind-address", ":8082", "The address that serves the JWKS, the OpenID configuration and the status lists over HTTP; 0 switches it off.")
 	set.BoolVar(&f.leaderElect, "leader-elect", false, "Let one replica at a time run the controllers. Needed with more than one.")
 	set.StringVar(&f.namespace, "namespace", envOr("POD_NAMESPACE", "agent-passport-system"), "The operator's own namespace: its keys, JWKS and lease are there.")
 	set.StringVar(&f.serviceAccount, "service-account", "agent-passport-manager", "The operator's ServiceAccount in its namespace: whom namespaces consent to.")
@@ -227,7 +227,8 @@ func run(ctx context.Context, f *flags) error {
 	if err := controller.Setup(ctx, mgr, options); err != nil {
 		return fmt.Errorf("set up the controllers: %w", err)
 	}
-	if err := serveIssuer(ctx, mgr, f, keys); err != nil {
+	lists := controller.NewStatusLists(mgr.GetCache(), mgr.GetClient(), options)
+	if err := serveIssuer(ctx, mgr, f, keys, lists); err != nil {
 		return fmt.Errorf("serve the JWKS: %w", err)
 	}
 	if err := serveChannel(ctx, mgr, f, options); err != nil {
@@ -239,8 +240,8 @@ func run(ctx context.Context, f *flags) error {
 	return mgr.Start(ctx)
 }
 
-// serveIssuer serves the JWKS and the OpenID configuration, on every replica.
-func serveIssuer(ctx context.Context, mgr ctrl.Manager, f *flags, keys *controller.Keyring) error {
+// serveIssuer serves the JWKS, the OpenID configuration and the status lists, on every replica.
+func serveIssuer(ctx context.Context, mgr ctrl.Manager, f *flags, keys *controller.Keyring, lists token.StatusLists) error {
 	if f.issuerAddress == "0" {
 		return nil
 	}
@@ -248,13 +249,16 @@ func serveIssuer(ctx context.Context, mgr ctrl.Manager, f *flags, keys *controll
 	if err != nil {
 		return err
 	}
+	handler := http.NewServeMux()
+	handler.Handle("/", token.NewHandler(f.issuer, keys.Ring))
+	handler.Handle(token.StatusListPattern, token.NewStatusListHandler(lists))
 	timeout := shutdownTimeout
 	return mgr.Add(&manager.Server{
 		Name:            "issuer",
 		Listener:        listener,
 		ShutdownTimeout: &timeout,
 		Server: &http.Server{
-			Handler:           token.NewHandler(f.issuer, keys.Ring),
+			Handler:           handler,
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       10 * time.Second,
 			WriteTimeout:      10 * time.Second,

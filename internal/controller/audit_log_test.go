@@ -201,6 +201,18 @@ func (l *logOfWorld) records() []audit.Record {
 	return records
 }
 
+// lastIssue is where the last attempt to issue the mission stands in the log; false where there was none.
+func (l *logOfWorld) lastIssue() (index uint64, issued bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for place, record := range l.held {
+		if record.Action == audit.PassportIssue && record.Object.Name == "mission" && place >= index {
+			index, issued = place, true
+		}
+	}
+	return index, issued
+}
+
 // has says whether the log holds a step of an object.
 func (l *logOfWorld) has(uid types.UID, action audit.Action) bool {
 	return slices.ContainsFunc(l.records(), func(r audit.Record) bool { return r.Object.UID == string(uid) && r.Action == action })

@@ -117,23 +117,23 @@ func (t *AuditTrail) confirm(ctx context.Context, record audit.Record) error {
 	return t.put(ctx, []audit.Record{record})
 }
 
-// issued sees to it that an attempt to issue a passport is in the log, and gives its first record. A record that
-// the log refuses is an error here: without it there is no passport.
+// issued sees to it that an attempt to issue a passport is in the log, and gives its first record, with its place
+// there. A record that the log refuses is an error here: without it there is no passport.
 func (t *AuditTrail) issued(
 	ctx context.Context, passport *v1alpha1.Passport, status v1alpha1.PassportStatus, attempt int,
-) (audit.Record, error) {
+) (audit.Entry, error) {
 	record, err := steps.Issue(passport, status, attempt)
 	if err != nil {
-		return audit.Record{}, err
+		return audit.Entry{}, err
 	}
 	entries, err := t.append(ctx, record)
 	if refused(err) {
 		auditRefusals.WithLabelValues(string(record.Action)).Inc()
 	}
 	if err != nil {
-		return audit.Record{}, err
+		return audit.Entry{}, err
 	}
-	return entries[0].Record, nil
+	return entries[0], nil
 }
 
 func (t *AuditTrail) append(ctx context.Context, records ...audit.Record) ([]audit.Entry, error) {

@@ -30,6 +30,7 @@ func claimsOf(passport *v1alpha1.Passport) (*token.Claims, error) {
 		Subject:  terms.Subject,
 		Audience: terms.Audience,
 		ID:       status.JTI,
+		Status:   statusOf(terms),
 		Mission:  token.Mission{ID: string(passport.UID), S256: digest, Deadline: terms.Deadline.Unix()},
 		Passport: token.Passport{
 			Agent: token.Agent{
@@ -109,6 +110,9 @@ func termsOf(claims *token.Claims, secretName string) (v1alpha1.IssuedTerms, tim
 		CheckpointIntervalSeconds: int32(claims.Passport.CheckpointInterval), //nolint:gosec // as above
 		Deadline:                  metav1.Unix(claims.Mission.Deadline, 0),
 		SecretName:                secretName,
+	}
+	if claims.Status != nil {
+		terms.StatusList = placeIn(claims.Issuer, claims.Status.StatusList)
 	}
 	for mode, claimed := range accountability {
 		if claimed == claims.Passport.Accountability {

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/lifecycle"
 	"agentpassport.dev/operator/internal/token"
 )
@@ -90,6 +91,9 @@ func issued(t *rapid.T) *v1alpha1.Passport {
 		t.Skip("not issued: " + decision.Message)
 	}
 	decision.Terms.DocumentDigest = rapid.SampledFrom([]string{"", fmt.Sprintf("%064d", 1)}).Draw(t, "digest")
+	if rapid.Bool().Draw(t, "listed") {
+		decision.Terms.StatusList = placeOf(audit.Entry{Epoch: rapid.Uint64Range(1, 9).Draw(t, "epoch"), Index: rapid.Uint64Range(0, 1<<40).Draw(t, "leaf")})
+	}
 	passport.Status = lifecycle.Issue(passport, decision.Terms, now, token.JTI("uid"), token.SessionID("uid"))
 	return passport
 }

@@ -82,6 +82,14 @@ var scenarios = []scenario{
 		w.checkpoint("last")
 		Expect(w.admin.Delete(w.ctx, w.mission())).To(Succeed())
 	}},
+	{"a deletion long after the end", func(w *world) {
+		issued(w)
+		w.settle()
+		w.revoke()
+	}, func(w *world) {
+		w.clock.Step(2 * time.Hour)
+		Expect(w.admin.Delete(w.ctx, w.mission())).To(Succeed())
+	}},
 	{"a deletion before the issue", registered, func(w *world) {
 		Expect(w.admin.Delete(w.ctx, w.passport())).To(Succeed())
 	}},
@@ -196,6 +204,8 @@ type endState struct {
 	Connections []string
 	Baseline    int64
 	HasSecret   bool
+	// Listed is what the status list says of the passport; empty where none was issued.
+	Listed string
 	// Trail is what the audit log tells of the passports, in order, and of what is set up.
 	Trail, Setup []string
 }
@@ -231,6 +241,7 @@ func (w *world) endState() endState {
 		}
 	}
 	end.HasSecret = !w.secretGone()
+	end.Listed = w.mayBeListed()
 	end.Trail, end.Setup = w.log.told(), w.log.configured()
 	reports := &v1alpha1.CheckpointList{}
 	Expect(w.admin.List(w.ctx, reports, inNamespace(w))).To(Succeed())

@@ -20,7 +20,7 @@ import (
 
 // conclude takes a finished passport out of the world: its Secret at once; once the mission is decided
 // and ttlSecondsAfterFinished are over, or with its deletion, its checkpoints and itself, once all its
-// steps are in the audit log. Its Checkout follows it.
+// steps are in the audit log and the status lists need it no longer. Its Checkout follows it.
 func (r *PassportReconciler) conclude(ctx context.Context, passport *v1alpha1.Passport) (ctrl.Result, error) {
 	if err := r.removeSecret(ctx, passport); err != nil {
 		return ctrl.Result{}, err
@@ -44,6 +44,9 @@ func (r *PassportReconciler) conclude(ctx context.Context, passport *v1alpha1.Pa
 	}
 	if err := r.trail.mission(ctx, r.Client, passport); err != nil && !r.heldLongEnough(passport) {
 		return later(err)
+	}
+	if err := r.bury(ctx, passport); err != nil && !r.heldLongEnough(passport) {
+		return ctrl.Result{}, err
 	}
 	if err := r.deleteCheckpoints(ctx, passport); err != nil {
 		return ctrl.Result{}, err

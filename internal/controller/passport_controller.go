@@ -61,6 +61,7 @@ type PassportReconciler struct {
 	trail   *AuditTrail
 	secrets *tokenSecrets
 	lists   *liveLists
+	ended   *endedPassports
 	written ownWrites
 	held    holds
 }

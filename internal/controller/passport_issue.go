@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/audit/steps"
 	"agentpassport.dev/operator/internal/lifecycle"
 	"agentpassport.dev/operator/internal/scope"
@@ -96,6 +98,17 @@ func candidateOf(passport *v1alpha1.Passport, terms v1alpha1.IssuedTerms, at tim
 	return issued, err
 }
 
+// judged is a passport as it is about to be recorded, before it has a place in the status lists. Its token has
+// room for the claim that names any.
+func judged(passport *v1alpha1.Passport, terms v1alpha1.IssuedTerms, at time.Time, ring token.Ring) (*candidate, error) {
+	largest := terms
+	largest.StatusList = placeOf(audit.Entry{Epoch: math.MaxInt64, Index: math.MaxInt64})
+	if _, err := candidateOf(passport, largest, at, ring); err != nil {
+		return nil, err
+	}
+	return candidateOf(passport, terms, at, ring)
+}
+
 // errOldView means that a passport, as read, is not as it is stored.
 var errOldView = errors.New("the cache is behind")
 
@@ -105,20 +118,23 @@ const maxAttempts = 100
 // recorded puts the issue of a passport into the audit log, before any token of it exists. The first
 // record counts: a repeat after a crash is issued as that one says, and not as things are by now. Where that
 // was so long ago that its leash is used up in part, another attempt is recorded: no token came of the first,
-// and that the operator was away is not the agent's fault.
+// and that the operator was away is not the agent's fault. Where the record that counts stands in the log gives the
+// passport its place in the status lists.
 func (r *PassportReconciler) recorded(
 	ctx context.Context, passport *v1alpha1.Passport, issued *candidate, ring token.Ring,
 ) (*candidate, error) {
 	for attempt := range maxAttempts {
-		record, err := r.trail.issued(ctx, passport, issued.status, attempt+1)
+		entry, err := r.trail.issued(ctx, passport, issued.status, attempt+1)
 		if err != nil {
 			return nil, err
 		}
-		terms, at, err := steps.Issued(record)
-		if err != nil || (at.Equal(issued.status.IssueTime.Time) && equality.Semantic.DeepEqual(terms, *issued.status.Issued)) {
-			return issued, err
+		terms, at, err := steps.Issued(entry.Record)
+		if err != nil {
+			return nil, err
 		}
-		if lifecycle.Fresh(terms, at, r.Clock.Now()) {
+		asJudged := at.Equal(issued.status.IssueTime.Time) && equality.Semantic.DeepEqual(terms, *issued.status.Issued)
+		if asJudged || lifecycle.Fresh(terms, at, r.Clock.Now()) {
+			terms.StatusList = placeOf(entry)
 			return candidateOf(passport, terms, at, ring)
 		}
 		// A cache may show one as Pending that was issued then, and is over.
@@ -167,7 +183,7 @@ func (r *PassportReconciler) judge(
 			return lifecycle.Decision{}, nil, err
 		}
 	}
-	issued, err := candidateOf(passport, decision.Terms, now, ring)
+	issued, err := judged(passport, decision.Terms, now, ring)
 	if errors.Is(err, token.ErrTooLarge) {
 		return lifecycle.Decision{
 			Verdict: lifecycle.VerdictReject, Reason: v1alpha1.ReasonTokenTooLarge,

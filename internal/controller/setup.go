@@ -202,6 +202,7 @@ func NewPassportReconciler(c client.Client, live client.Reader, o Options) *Pass
 			gateway: gatewayAccess{url: o.GatewayURL, authority: o.Channel},
 		},
 		lists: &liveLists{reader: live, clock: o.Clock},
+		ended: newEndedPassports(c, o),
 		trail: o.Trail,
 	}
 }

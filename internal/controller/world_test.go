@@ -75,6 +75,9 @@ type world struct {
 	agentTrail   *controller.AgentTrailReconciler
 
 	connectionTrail *controller.ConnectionTrailReconciler
+	// client and options are what all of these were made with.
+	client  client.Client
+	options controller.Options
 }
 
 const issuer = "https://passports.example.com"
@@ -129,6 +132,7 @@ func (w *world) useClient(config *rest.Config, now clock.PassiveClock) {
 	w.blockTrail = controller.NewBlockTrailReconciler(c, options)
 	w.agentTrail = controller.NewAgentTrailReconciler(c, options)
 	w.connectionTrail = controller.NewConnectionTrailReconciler(c, options)
+	w.client, w.options = c, options
 }
 
 // observed gives the client with every write of its counted, and open to faults.

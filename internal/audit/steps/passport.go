@@ -15,9 +15,12 @@ import (
 )
 
 // Issue is the record of a passport that is issued with a status. It holds the terms, from which a repeat
-// signs the same claims. attempt counts from 1: another one is made where no token came of the one before.
+// signs the same claims, but for the place in the status lists, which follows from where the record stands.
+// attempt counts from 1: another one is made where no token came of the one before.
 func Issue(passport *v1alpha1.Passport, status v1alpha1.PassportStatus, attempt int) (audit.Record, error) {
-	terms, err := canonical(status.Issued)
+	issued := *status.Issued
+	issued.StatusList = nil
+	terms, err := canonical(issued)
 	if err != nil {
 		return audit.Record{}, fmt.Errorf("the terms of the passport: %w", err)
 	}

@@ -239,9 +239,18 @@ func TestTheAgentOfEveryRecord(t *testing.T) {
 // What is issued again after a crash is what the record says.
 func TestTheRecordOfAnIssueHoldsItsTerms(t *testing.T) {
 	passport := issued()
+	placed := passport.DeepCopy()
+	placed.Status.Issued.StatusList = &v1alpha1.StatusListReference{Epoch: 1, List: ptr.To(int64(0)), Index: ptr.To(int64(7))}
+	later, err := steps.Issue(placed, placed.Status, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
 	record, err := steps.Issue(passport, passport.Status, 1)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if diff := cmp.Diff(record, later); diff != "" {
+		t.Errorf("its place in the status lists is in the record: %s", diff)
 	}
 	terms, at, err := steps.Issued(record)
 	if err != nil || !at.Equal(passport.Status.IssueTime.Time) {
