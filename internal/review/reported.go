@@ -1,6 +1,7 @@
 package review
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -52,10 +53,10 @@ func Reported(kind string, service v1alpha1.ServiceName, message string, mode v1
 // Once says whether a passport has a signal of this type once, however often it is reported.
 func Once(kind string) bool { return rules[kind].once }
 
-// ByGateways says whether gateways alone raise signals of this type.
-func ByGateways(kind string) bool {
-	_, known := rules[kind]
-	return known && kind != CredentialOutsideScope
+// ByGateways are the types of signals that gateways alone raise.
+func ByGateways() []string {
+	kinds := slices.Sorted(maps.Keys(rules))
+	return slices.DeleteFunc(kinds, func(kind string) bool { return kind == CredentialOutsideScope })
 }
 
 // Judgeable are the signals that a mission is judged by. What is done with a token once its mission is
