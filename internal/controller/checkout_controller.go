@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/client-go/tools/events"
@@ -33,9 +34,10 @@ type CheckoutReconciler struct {
 	// Username of the operator, in which it acts for reviewers.
 	Username string
 
-	trail   *AuditTrail
-	written ownWrites
-	held    holds
+	trail    *AuditTrail
+	observed observations
+	written  ownWrites
+	held     holds
 }
 
 // Reconcile takes one checkout as far as it goes now: refuse, judge, pursue, clean up. It is safe to
@@ -57,7 +59,11 @@ func (r *CheckoutReconciler) Reconcile(ctx context.Context, request ctrl.Request
 		return ctrl.Result{}, err
 	}
 	if !lifecycle.Judged(&checkout) && !lifecycle.WasRefused(&checkout) {
-		if settled, err := r.judge(ctx, &checkout, passport); err != nil || !settled {
+		settled, again, err := r.judge(ctx, &checkout, passport)
+		if again > 0 {
+			return ctrl.Result{RequeueAfter: again}, nil
+		}
+		if err != nil || !settled {
 			return r.waitForMission(ctx, &checkout, err)
 		}
 	}
@@ -81,21 +87,33 @@ func (r *CheckoutReconciler) consequence(checkout *v1alpha1.Checkout) *lifecycle
 }
 
 // judge gives a checkout its verdict, once its mission is over and this is its own, or says why it
-// does not count. It says whether either was done.
-func (r *CheckoutReconciler) judge(ctx context.Context, checkout *v1alpha1.Checkout, passport *v1alpha1.Passport) (bool, error) {
+// does not count. It says whether either was done; or when to look again, where the verdict waits for
+// what gateways saw.
+func (r *CheckoutReconciler) judge(
+	ctx context.Context, checkout *v1alpha1.Checkout, passport *v1alpha1.Passport,
+) (settled bool, again time.Duration, err error) {
 	if lifecycle.Refuse(passport, checkout) != nil {
-		return r.refuse(ctx, checkout)
+		settled, err = r.refuse(ctx, checkout)
+		return settled, 0, err
 	}
 	its := passport.Status.Checkout
 	if !passport.Status.Phase.Finished() || its == nil || its.UID != checkout.UID {
-		return false, nil
+		return false, 0, nil
 	}
 	agent, err := agentOf(ctx, r.Client, passport)
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
-	status := lifecycle.Judge(passport, checkout, agent, r.Thresholds, r.Clock.Now())
-	return true, r.store(ctx, checkout, status)
+	observed, again := r.observed.of(ctx, checkout, passport, r.Clock.Now())
+	if again > 0 {
+		return false, again, nil
+	}
+	status := lifecycle.Judge(passport, checkout, agent, observed, r.Thresholds, r.Clock.Now())
+	if err := r.store(ctx, checkout, status); err != nil {
+		return false, 0, err
+	}
+	r.observed.forget(checkout.UID)
+	return true, 0, nil
 }
 
 // refuse says why a checkout does not count, for good: by the API server's own word, since the cache may
@@ -213,5 +231,6 @@ func (r *CheckoutReconciler) release(ctx context.Context, checkout *v1alpha1.Che
 	}
 	r.written.forget(checkout.UID)
 	r.held.forget(checkout.UID)
+	r.observed.forget(checkout.UID)
 	return nil
 }

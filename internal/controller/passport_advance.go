@@ -68,7 +68,7 @@ func (r *PassportReconciler) block(ctx context.Context, passport *v1alpha1.Passp
 
 // outcome asks the rules, by the cache first. What rests on an absence is asked again of a live LIST.
 func (r *PassportReconciler) outcome(ctx context.Context, passport *v1alpha1.Passport) (lifecycle.Outcome, error) {
-	situation := lifecycle.Situation{Passport: passport, Thresholds: r.Thresholds, Now: r.Clock.Now()}
+	situation := lifecycle.Situation{Passport: passport, Reports: r.reports.on(passport), Thresholds: r.Thresholds, Now: r.Clock.Now()}
 	var err error
 	if situation.Agent, err = r.agent(ctx, passport); err != nil {
 		return lifecycle.Outcome{}, err

@@ -109,44 +109,56 @@ func (r *PassportReconciler) ownCheckout(ctx context.Context, passport *v1alpha1
 }
 
 // checkOut sees to it that the mission has its one Checkout, which may be the operator's own: block,
-// Checkout, status. What it gives holds the marks that are left to write.
+// Checkout, status; and that what gateways still report of it is stored. What it gives holds the marks
+// that are left to write.
 func (r *PassportReconciler) checkOut(ctx context.Context, passport *v1alpha1.Passport) (outcome lifecycle.Outcome, stale bool, err error) {
-	situation := lifecycle.Situation{Passport: passport, Thresholds: r.Thresholds, Now: r.Clock.Now()}
+	situation := lifecycle.Situation{Passport: passport, Reports: r.reports.on(passport), Thresholds: r.Thresholds, Now: r.Clock.Now()}
 	if situation.Checkpoints, err = checkpointsOf(ctx, r.Client, passport.Namespace, passport.Name); err != nil {
 		return outcome, false, err
 	}
 	if situation.Checkouts, err = checkoutsOf(ctx, r.Client, passport.Namespace, passport.Name); err != nil {
 		return outcome, false, err
 	}
-	outcome = lifecycle.Advance(situation)
-	if !outcome.Confirm {
-		return outcome, false, nil
-	}
-	if situation.Agent, err = r.agent(ctx, passport); err != nil {
-		return outcome, false, err
-	}
-	if outcome, err = r.confirmed(ctx, situation); err != nil {
-		return outcome, false, err
-	}
-	if outcome.Checkout != nil {
-		if newest, err := isNewest(ctx, r.Live, passport); err != nil || !newest {
-			return outcome, true, err
-		}
-		err := r.Create(ctx, outcome.Checkout)
-		if err != nil && terminating(ctx, r.Live, passport.Namespace) {
-			return outcome, false, nil
-		}
-		if client.IgnoreAlreadyExists(err) != nil {
+	if len(situation.Reports) > 0 {
+		if situation.Agent, err = r.agent(ctx, passport); err != nil {
 			return outcome, false, err
 		}
-		if outcome, err = r.confirmed(ctx, situation); err != nil {
-			return outcome, false, err
+	}
+	if outcome = lifecycle.Advance(situation); outcome.Confirm {
+		if outcome, stale, err = r.checkOutCertainly(ctx, situation); err != nil || stale || outcome.Checkout != nil {
+			return outcome, stale, err
 		}
 	}
 	if stale, err = r.block(ctx, passport, outcome.Blocks); err != nil || stale {
 		return outcome, stale, err
 	}
 	return outcome, false, r.store(ctx, passport, outcome.Status, outcome.News)
+}
+
+// checkOutCertainly asks the rules by live LISTs, and makes the Checkout that the mission lacks. Where the
+// outcome still has one, the namespace takes none any more.
+func (r *PassportReconciler) checkOutCertainly(
+	ctx context.Context, situation lifecycle.Situation,
+) (outcome lifecycle.Outcome, stale bool, err error) {
+	passport := situation.Passport
+	if situation.Agent, err = r.agent(ctx, passport); err != nil {
+		return outcome, false, err
+	}
+	if outcome, err = r.confirmed(ctx, situation); err != nil || outcome.Checkout == nil {
+		return outcome, false, err
+	}
+	if newest, err := isNewest(ctx, r.Live, passport); err != nil || !newest {
+		return outcome, true, err
+	}
+	err = r.Create(ctx, outcome.Checkout)
+	if err != nil && terminating(ctx, r.Live, passport.Namespace) {
+		return outcome, false, nil
+	}
+	if client.IgnoreAlreadyExists(err) != nil {
+		return outcome, false, err
+	}
+	outcome, err = r.confirmed(ctx, situation)
+	return outcome, false, err
 }
 
 // abandon lets go of a passport that is deleted before it was issued. A token that a crash left in

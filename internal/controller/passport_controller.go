@@ -59,6 +59,7 @@ type PassportReconciler struct {
 	Thresholds review.Thresholds
 
 	trail   *AuditTrail
+	reports *Reports
 	secrets *tokenSecrets
 	lists   *liveLists
 	ended   *endedPassports
@@ -70,8 +71,10 @@ type PassportReconciler struct {
 func (r *PassportReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var passport v1alpha1.Passport
 	if err := r.Get(ctx, request.NamespacedName, &passport); err != nil {
+		r.reports.gone(request.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	r.reports.stored(&passport)
 	if r.written.missingIn(&passport) {
 		return ctrl.Result{}, nil
 	}
@@ -109,6 +112,7 @@ func (r *PassportReconciler) store(
 		return err
 	}
 	r.written.record(passport)
+	r.reports.stored(passport)
 	tell(r.Recorder, passport, news)
 	for _, item := range news {
 		log.FromContext(ctx).Info(string(item.Kind), "jti", status.JTI, "phase", status.Phase, "reason", item.Reason, "message", item.Message)

@@ -32,6 +32,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/audit/wire"
 	"agentpassport.dev/operator/internal/lifecycle"
 	"agentpassport.dev/operator/internal/review"
 	"agentpassport.dev/operator/internal/servingcert"
@@ -76,6 +77,12 @@ type Options struct {
 	Connections *ConnectionReports
 	// Thresholds of the detectors; zero: the defaults.
 	Thresholds review.Thresholds
+	// Reports of gateways; absent: there are none.
+	Reports *Reports
+	// LiveGateways names the gateways that were up at a time; absent: there are none.
+	LiveGateways func(ctx context.Context, at time.Time) ([]string, error)
+	// Calls gives the audit log's sums of what gateways saw of one jti; absent: no verdict rests on them.
+	Calls func(ctx context.Context, namespace, jti string) (wire.Calls, error)
 	// PassportWorkers is how many passports are worked on at once.
 	PassportWorkers int
 	// Registry that the gauge of live passports is registered with; absent: controller-runtime's.
@@ -183,6 +190,7 @@ func setupPassports(mgr ctrl.Manager, o Options) error {
 		WatchesRawSource(source.Channel(secretChanges, &handler.EnqueueRequestForObject{})).
 		WatchesRawSource(source.Func(r.followKeys)).
 		WatchesRawSource(source.Func(r.followAuthority)).
+		WatchesRawSource(source.Func(o.Reports.follow)).
 		WithOptions(o.controller(o.PassportWorkers)).
 		Complete(retryConflicts{r})
 }
@@ -201,9 +209,10 @@ func NewPassportReconciler(c client.Client, live client.Reader, o Options) *Pass
 			client: c, live: live, manager: types.NamespacedName{Namespace: o.Namespace, Name: o.ServiceAccount},
 			gateway: gatewayAccess{url: o.GatewayURL, authority: o.Channel},
 		},
-		lists: &liveLists{reader: live, clock: o.Clock},
-		ended: newEndedPassports(c, o),
-		trail: o.Trail,
+		lists:   &liveLists{reader: live, clock: o.Clock},
+		ended:   newEndedPassports(c, o),
+		trail:   o.Trail,
+		reports: o.Reports,
 	}
 }
 
@@ -229,7 +238,7 @@ func setupCheckouts(mgr ctrl.Manager, o Options) error {
 func NewCheckoutReconciler(c client.Client, live client.Reader, o Options) *CheckoutReconciler {
 	return &CheckoutReconciler{
 		Client: c, Live: live, Clock: o.Clock, Thresholds: cmp.Or(o.Thresholds, review.DefaultThresholds()),
-		Username: o.Username(), trail: o.Trail,
+		Username: o.Username(), trail: o.Trail, observed: observations{gateways: o.LiveGateways, calls: o.Calls},
 	}
 }
 
@@ -544,10 +553,12 @@ func (u *urgently) Generic(_ context.Context, e event.GenericEvent, queue reques
 }
 
 func (u *urgently) add(object client.Object, queue requestQueue) {
-	request, ok := u.request(object)
-	if !ok {
-		return
+	if request, ok := u.request(object); ok {
+		addUrgently(queue, request)
 	}
+}
+
+func addUrgently(queue requestQueue, request reconcile.Request) {
 	if prioritized, is := queue.(priorityqueue.PriorityQueue[reconcile.Request]); is {
 		prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: &urgent}, request)
 		return

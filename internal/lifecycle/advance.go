@@ -25,6 +25,8 @@ type Situation struct {
 	Checkpoints []v1alpha1.Checkpoint
 	// Checkouts that name the passport.
 	Checkouts []v1alpha1.Checkout
+	// Reports of gateways on the passport. What is taken in already may be among them.
+	Reports []Report
 	// Thresholds of the detectors; zero: the defaults.
 	Thresholds review.Thresholds
 	// Now by the API server's clock.
@@ -100,12 +102,20 @@ func Advance(s Situation) Outcome {
 	}
 	out := Outcome{Status: *s.Passport.Status.DeepCopy()}
 	waiting := out.sort(s)
+	if out.Status.Issued == nil {
+		s.Reports = nil // Nobody was issued a token that a gateway could see.
+	}
+	reports := s.news()
+	seen := s.sightings(reports)
 	if s.Passport.Status.Phase.Finished() {
+		out.takeIn(s, reports, seen)
 		out.refuse(s, waiting)
 		out.checkOut(s)
 		return out
 	}
-	end := earlierEnd(revoked(s), checkedOut(s.Passport, s.firstCheckout()))
+	byReport := s.revokedByReport(seen)
+	end := earlierEnd(byReport, revoked(s, len(waiting) > 0))
+	end = earlierEnd(earlierEnd(end, s.blockedByReport(seen)), checkedOut(s.Passport, s.firstCheckout()))
 	rest, full := out.fold(s, waiting, &end)
 	if full {
 		// More wait than one write folds. Nothing is decided before they are all in; the marks on
@@ -113,7 +123,11 @@ func Advance(s Situation) Outcome {
 		out.Confirm = s.ListedAt.IsZero() && out.lacksFolded(s)
 		return out
 	}
-	out.close(s, rest, end)
+	out.takeIn(s, reports, seen)
+	out.close(s, rest, byReport.noLaterThan(out.Status.ExpirationTime.Time, end))
+	if !out.Status.Phase.Finished() {
+		out.watchAhead(s)
+	}
 	return out
 }
 
@@ -215,7 +229,8 @@ func (o *Outcome) fold(s Situation, waiting []*v1alpha1.Checkpoint, end **ending
 		o.count(s.Passport, checkpoint)
 		accepted++
 		for _, finding := range findings(s, &o.Status, checkpoint) {
-			finding = o.raise(s, finding)
+			finding = s.accepted(finding)
+			o.find(s, finding)
 			*end = earlierEnd(*end, ownBlock(s, finding.Type))
 			if finding.Revokes {
 				*end, over = earlierEnd(revokedBySignal(s.Passport, finding), *end), true
@@ -272,33 +287,18 @@ func findings(s Situation, status *v1alpha1.PassportStatus, checkpoint *v1alpha1
 	return append(found, review.Burst(*status.CheckpointWindow, seconds(status.Issued.CheckpointIntervalSeconds), s.Thresholds.CheckpointBurst, at)...)
 }
 
-// raise writes a finding into the signals, tells of it, and blocks the agent where its
-// accountability says so. It gives the finding as it holds under the agent's standing exceptions.
-func (o *Outcome) raise(s Situation, finding review.Finding) review.Finding {
+// accepted is a finding as it holds under the agent's standing exceptions.
+func (s Situation) accepted(finding review.Finding) review.Finding {
 	agent := s.agent()
-	if agent != nil {
-		finding = review.Accept(finding, agent.Spec.Accountability.Accept)
+	if agent == nil {
+		return finding
 	}
-	at := metav1.NewTime(finding.At.Truncate(time.Second))
-	i := slices.IndexFunc(o.Status.Signals, func(signal v1alpha1.Signal) bool { return signal.Type == finding.Type })
-	if i < 0 {
-		o.Status.Signals = append(o.Status.Signals, v1alpha1.Signal{Type: finding.Type, FirstTime: at})
-		i = len(o.Status.Signals) - 1
-	}
-	signal := &o.Status.Signals[i]
-	signal.Severity = review.Worse(finding.Severity, signal.Severity)
-	signal.Count++
-	if at.Before(&signal.FirstTime) {
-		signal.FirstTime = at
-	}
-	if !at.Before(&signal.LastTime) {
-		signal.Message, signal.LastTime = finding.Message, at
-	}
-	o.tell(News{Kind: NewsSignal, Reason: finding.Type, Message: fmt.Sprintf("%s: %s", finding.Severity, finding.Message)})
-	if agent != nil && review.Blocks(finding.Severity, agent.Spec.Accountability) {
-		o.Blocks = append(o.Blocks, blockFor(s.Passport, finding.Type, finding.Message))
-	}
-	return finding
+	return review.Accept(finding, agent.Spec.Accountability.Accept)
+}
+
+// find raises what a detector of the operator's own found, once.
+func (o *Outcome) find(s Situation, finding review.Finding) {
+	o.raise(s, sighting{Finding: finding, last: finding.At, count: 1})
 }
 
 // close ends the passport where it is over, and else says when to look again.
@@ -359,7 +359,7 @@ func (o *Outcome) watchSilence(s Situation) {
 	if status.LastCheckpointTime != nil {
 		last = &status.LastCheckpointTime.Time
 	}
-	o.raise(s, review.Silence(due, last))
+	o.find(s, s.accepted(review.Silence(due, last)))
 }
 
 func signal(status *v1alpha1.PassportStatus, kind string) *v1alpha1.Signal {

@@ -52,7 +52,7 @@ func FeedBaseline(
 		mission := checkout.Status.Mission
 		fed, err := review.Feed(baseline, review.Feeding{
 			UID: checkout.UID, Actions: mission.Actions, Duration: time.Duration(mission.DurationSeconds) * time.Second,
-			Services: mission.ServicesUsed, At: now,
+			Services: usedServices(mission), At: now,
 		})
 		if err != nil {
 			return nil, nil, err
@@ -61,6 +61,17 @@ func FeedBaseline(
 		marks = append(marks, checkout)
 	}
 	return baseline, marks, nil
+}
+
+// usedServices are those that a mission's reports name, and those that gateways saw it use.
+func usedServices(mission *v1alpha1.MissionRecord) []v1alpha1.ServiceName {
+	used := slices.Clone(mission.ServicesUsed)
+	if mission.Observed != nil {
+		for _, service := range mission.Observed.Services {
+			used = append(used, service.Service)
+		}
+	}
+	return used
 }
 
 // LacksFed says whether a Checkout that is counted in an agent's baseline is missing from what was read.

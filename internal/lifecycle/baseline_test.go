@@ -17,7 +17,7 @@ import (
 // accepted is a Clean Checkout of a mission of so many actions, made so many seconds after noon.
 func accepted(n int, uid string, actions int64, with ...changeCheckout) v1alpha1.Checkout {
 	made := checkout(n, uid, func(c *v1alpha1.Checkout) { c.Spec.ActionsCount = &actions })
-	made.Status = Judge(over(v1alpha1.PhaseCheckedOut, 50), &made, nil, review.DefaultThresholds(), after(n))
+	made.Status = Judge(over(v1alpha1.PhaseCheckedOut, 50), &made, nil, nil, review.DefaultThresholds(), after(n))
 	for _, change := range with {
 		change(&made)
 	}

@@ -160,7 +160,7 @@ func (o *Outcome) claim(s Situation, checkout *v1alpha1.Checkout) {
 		return
 	}
 	if wait := seconds(s.Thresholds.AbandonedAfterSeconds); !checkout.CreationTimestamp.Time.Before(abandoned.Add(wait)) {
-		o.raise(s, review.Abandoned(abandoned.Time, wait))
+		o.find(s, s.accepted(review.Abandoned(abandoned.Time, wait)))
 	}
 }
 

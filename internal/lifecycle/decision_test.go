@@ -21,7 +21,7 @@ import (
 func judgedCheckout(onCritical v1alpha1.Escalation, with ...changePassport) *v1alpha1.Checkout {
 	made := checkout(50, "a", reporting("slack", "stripe"))
 	its := agent(func(a *v1alpha1.AgentPassport) { a.Spec.Accountability.OnCritical = onCritical })
-	made.Status = Judge(over(v1alpha1.PhaseCheckedOut, 50, with...), &made, its, review.DefaultThresholds(), after(60))
+	made.Status = Judge(over(v1alpha1.PhaseCheckedOut, 50, with...), &made, its, nil, review.DefaultThresholds(), after(60))
 	return &made
 }
 
@@ -171,7 +171,7 @@ func TestPursueAReviewByNobody(t *testing.T) {
 // A Clean Checkout is decided; admission refuses its review, and where it does not, nothing follows.
 func TestPursueAReviewOfWhatIsClean(t *testing.T) {
 	made := checkout(50, "a")
-	made.Status = Judge(over(v1alpha1.PhaseCheckedOut, 50), &made, agent(), review.DefaultThresholds(), after(60))
+	made.Status = Judge(over(v1alpha1.PhaseCheckedOut, 50), &made, agent(), nil, review.DefaultThresholds(), after(60))
 	made.Spec.Review = reviewed(v1alpha1.DecisionBlocked, "")
 	if got := Pursue(&made, "manager", after(70)); got != nil {
 		t.Errorf("%+v", got)
@@ -251,7 +251,7 @@ func TestKeepUntil(t *testing.T) {
 func TestFeeds(t *testing.T) {
 	clean := func(change ...changeCheckout) *v1alpha1.Checkout {
 		made := checkout(50, "a")
-		made.Status = Judge(over(v1alpha1.PhaseCheckedOut, 50), &made, agent(), review.DefaultThresholds(), after(60))
+		made.Status = Judge(over(v1alpha1.PhaseCheckedOut, 50), &made, agent(), nil, review.DefaultThresholds(), after(60))
 		for _, change := range change {
 			change(&made)
 		}

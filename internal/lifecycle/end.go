@@ -19,8 +19,9 @@ type ending struct {
 }
 
 // revoked gives the earliest revocation of an Active passport, nil where there is none. In the same
-// second the order is the one below. A revocation happens no earlier than the issue.
-func revoked(s Situation) *ending {
+// second the order is the one below. A revocation happens no earlier than the issue. Checkpoints that
+// wait may bring a finding whose block is here already.
+func revoked(s Situation, waiting bool) *ending {
 	var first *ending
 	consider := func(at time.Time, reason v1alpha1.Reason, format string, args ...any) {
 		at = sinceIssue(s.Passport, at)
@@ -32,7 +33,7 @@ func revoked(s Situation) *ending {
 	if deleted := passport.DeletionTimestamp; deleted != nil {
 		consider(deleted.Time, v1alpha1.ReasonPassportDeleted, "the Passport was deleted")
 	}
-	if active := slices.DeleteFunc(Blocking(s.Blocks, passport.Spec.AgentRef.Name), aheadOf(passport)); len(active) > 0 {
+	if active := slices.DeleteFunc(Blocking(s.Blocks, passport.Spec.AgentRef.Name), aheadOf(s, waiting)); len(active) > 0 {
 		first = earlierEnd(first, blockedBy(passport, active[0]))
 	}
 	if revocation := passport.Spec.Revocation; revocation != nil {
@@ -79,6 +80,17 @@ func earlierEnd(a, b *ending) *ending {
 	return a
 }
 
+// noLaterThan is the earlier of this end, brought to the expiry where it is after it, and another.
+// What a gateway sees of a passport that is about to expire ends it all the same.
+func (e *ending) noLaterThan(expiry time.Time, other *ending) *ending {
+	if e == nil || !e.at.After(expiry) {
+		return other
+	}
+	clamped := *e
+	clamped.at = expiry
+	return earlierEnd(&clamped, other)
+}
+
 // excludes says whether a report that was made at a time came too late for this end. What an agent
 // reports in the second in which it checks out counts.
 func (e *ending) excludes(at time.Time) bool {
@@ -92,18 +104,36 @@ func (e *ending) excludes(at time.Time) bool {
 }
 
 // aheadOf picks out a block that a finding on this very passport made, and that a crash left without
-// the finding: the finding comes first, and is found again. A silence is not, once another checkpoint
-// was made after it: its block is its proof.
-func aheadOf(passport *v1alpha1.Passport) func(v1alpha1.AgentBlock) bool {
+// the finding: the finding comes first, and is found again, as long as there is somebody to find it: a
+// checkpoint that waits, or a gateway that has its time to repeat a report.
+func aheadOf(s Situation, waiting bool) func(v1alpha1.AgentBlock) bool {
+	name, passport := s.Passport.Spec.AgentRef.Name, s.Passport
 	return func(block v1alpha1.AgentBlock) bool {
-		if block.Spec.Cause == nil || block.Spec.Cause.UID != passport.UID ||
-			block.Name == blockName(passport.Spec.AgentRef.Name, passport.UID, review.CheckpointSilence) {
+		if !isAhead(&passport.Status, passport, &block) {
 			return false
 		}
-		return !slices.ContainsFunc(passport.Status.Signals, func(signal v1alpha1.Signal) bool {
-			return blockName(passport.Spec.AgentRef.Name, passport.UID, signal.Type) == block.Name
-		})
+		patient := s.Now.Before(block.CreationTimestamp.Add(ReportGrace))
+		switch {
+		case slices.ContainsFunc(review.ByGateways(), func(kind string) bool { return block.Name == blockName(name, passport.UID, kind) }):
+			return patient
+		case block.Name == blockName(name, passport.UID, review.CredentialOutsideScope):
+			return patient || waiting
+		default:
+			return true
+		}
 	}
+}
+
+// isAhead says whether a block is one that a finding on this very passport made, and the finding is not
+// in its status. A silence is not, once another checkpoint was made after it: its block is its proof.
+func isAhead(status *v1alpha1.PassportStatus, passport *v1alpha1.Passport, block *v1alpha1.AgentBlock) bool {
+	name := passport.Spec.AgentRef.Name
+	if block.Spec.Cause == nil || block.Spec.Cause.UID != passport.UID || block.Name == blockName(name, passport.UID, review.CheckpointSilence) {
+		return false
+	}
+	return !slices.ContainsFunc(status.Signals, func(signal v1alpha1.Signal) bool {
+		return blockName(name, passport.UID, signal.Type) == block.Name
+	})
 }
 
 func signedBy(actor *v1alpha1.Actor) string {

@@ -14,14 +14,16 @@ import (
 
 // Judge gives the status of a finished passport's own Checkout with its verdict. The status holds all
 // that the verdict rests on: it can be read when passport and checkpoints are gone. The agent is nil
-// where it is gone; another of its name has no say.
+// where it is gone; another of its name has no say. Observed is what gateways saw; nil where none was up.
 func Judge(
-	passport *v1alpha1.Passport, checkout *v1alpha1.Checkout, agent *v1alpha1.AgentPassport, thresholds review.Thresholds, now time.Time,
+	passport *v1alpha1.Passport, checkout *v1alpha1.Checkout, agent *v1alpha1.AgentPassport, observed *v1alpha1.ObservedCalls,
+	thresholds review.Thresholds, now time.Time,
 ) v1alpha1.CheckoutStatus {
 	if agent != nil && agent.UID != passport.Status.Issued.AgentUID {
 		agent = nil
 	}
 	mission := missionOf(passport, checkout)
+	mission.Observed = observed
 	var accountability v1alpha1.Accountability
 	if agent != nil {
 		mission.Baseline, accountability = agent.Status.Baseline, agent.Spec.Accountability
@@ -83,7 +85,7 @@ func missionOf(passport *v1alpha1.Passport, checkout *v1alpha1.Checkout) review.
 		LongestGap:         time.Duration(status.LongestGapSeconds) * time.Second,
 		CheckpointActions:  status.Actions,
 		CheckpointServices: status.ServicesUsed,
-		Signals:            status.Signals,
+		Signals:            review.Judgeable(status.Signals),
 		Report: review.Report{
 			Source:   checkout.Spec.Source,
 			At:       checkout.CreationTimestamp.Time,
@@ -115,7 +117,8 @@ func record(passport *v1alpha1.Passport, checkout *v1alpha1.Checkout, mission re
 		CheckpointActions:         mission.CheckpointActions,
 		Actions:                   mission.Actions(),
 		ServicesUsed:              mission.Services(),
-		Signals:                   status.Signals,
+		Signals:                   mission.Signals,
+		Observed:                  mission.Observed.DeepCopy(),
 		RequestedBy:               passport.Spec.RequestedBy.DeepCopy(),
 		Submitters:                addSubmitter(status.Submitters, reporter(checkout)),
 		TTLSecondsAfterFinished:   passport.Spec.TTLSecondsAfterFinished,

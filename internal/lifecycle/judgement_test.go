@@ -138,7 +138,7 @@ func TestJudge(t *testing.T) {
 				its = nil
 			}
 			before := []any{passport.DeepCopy(), made.DeepCopy(), its.DeepCopy()}
-			status := Judge(passport, &made, its, review.DefaultThresholds(), after(60).Add(time.Millisecond))
+			status := Judge(passport, &made, its, nil, review.DefaultThresholds(), after(60).Add(time.Millisecond))
 			if diff := cmp.Diff(before, []any{passport, &made, its}); diff != "" {
 				t.Errorf("what was given changed: %s", diff)
 			}
@@ -191,7 +191,7 @@ func TestJudgeKeepsWhatItWentBy(t *testing.T) {
 		for _, change := range change {
 			change(changed)
 		}
-		return Judge(passport, changed, its, review.DefaultThresholds(), after(270)).Mission
+		return Judge(passport, changed, its, nil, review.DefaultThresholds(), after(270)).Mission
 	}
 	if diff := cmp.Diff(want, judged()); diff != "" {
 		t.Error(diff)
@@ -217,7 +217,7 @@ func TestJudgeTellsAReviewerWhatToDo(t *testing.T) {
 		v1alpha1.EscalateBlock:  {"blocked by AgentBlock " + blockName("bot", "a", "flags"), `"Approved" lifts the block`, "to keep it blocked"},
 	} {
 		its := agent(func(a *v1alpha1.AgentPassport) { a.Spec.Accountability.OnCritical = escalation })
-		status := Judge(over(v1alpha1.PhaseCheckedOut, 50), &made, its, review.DefaultThresholds(), after(60))
+		status := Judge(over(v1alpha1.PhaseCheckedOut, 50), &made, its, nil, review.DefaultThresholds(), after(60))
 		for _, condition := range status.Conditions {
 			for _, words := range want {
 				if condition.Type == string(v1alpha1.ConditionAccepted) && !strings.Contains(condition.Message, words) {

@@ -62,9 +62,12 @@ func (w *world) sane(s Situation, outcome Outcome) {
 	w.Helper()
 	old, status := s.Passport.Status, outcome.Status
 	if old.Phase.Finished() {
-		old.Checkout, old.Signals = status.Checkout, status.Signals
-		if s.Passport.Status.Checkout != nil {
-			old = s.Passport.Status
+		old.Observers = status.Observers
+		if len(s.Reports) > 0 || old.Checkout == nil {
+			old.Signals = status.Signals
+		}
+		if old.Checkout == nil {
+			old.Checkout = status.Checkout
 		}
 		if !equality.Semantic.DeepEqual(old, status) {
 			w.Fatalf("an end changed: %s", gocmp.Diff(old, status))
@@ -116,6 +119,7 @@ func (w *world) notePassport(before, after *v1alpha1.Passport, asked Situation) 
 		}
 	}
 	bare := asked.Agent == nil || asked.Agent.UID != status.Issued.AgentUID
+	w.noteSightings(before, after, asked, bare)
 	last := never
 	for _, uid := range status.Folded {
 		if slices.Contains(old.Folded, uid) {
@@ -181,11 +185,15 @@ func (w *world) noteEnd(b *book, old, status v1alpha1.PassportStatus, asked Situ
 		if !isFor(&block, "bot") || block.Spec.Lifted != nil {
 			continue
 		}
+		known, patient := w.isKnown(&block, status, asked)
+		if !known {
+			continue
+		}
 		told := func(s v1alpha1.Signal) bool { return blockName("bot", asked.Passport.UID, s.Type) == block.Name }
 		its := block.Spec.Cause != nil && block.Spec.Cause.UID == asked.Passport.UID
 		b.ends = append(b.ends, modelEnd{
 			at: inSeconds(block.CreationTimestamp.Time), reason: v1alpha1.ReasonAgentBlocked, seen: w.made[block.UID],
-			halfway: its && !slices.ContainsFunc(old.Signals, told),
+			halfway: its && patient && !slices.ContainsFunc(old.Signals, told),
 		})
 	}
 }
@@ -270,6 +278,9 @@ func (w *world) noteJudgement(before, after *v1alpha1.Checkout, agent *v1alpha1.
 		c.refused = w.version
 		return
 	}
+	if Decided(after) && !Decided(before) {
+		c.decided = w.version
+	}
 	if Judged(before) {
 		kept := before.Status.DeepCopy()
 		kept.Conditions, kept.DecidedTime, kept.ObservedGeneration = after.Status.Conditions, after.Status.DecidedTime, after.Status.ObservedGeneration
@@ -278,6 +289,7 @@ func (w *world) noteJudgement(before, after *v1alpha1.Checkout, agent *v1alpha1.
 		}
 		return
 	}
+	c.knew, c.observed = w.judging, after.Status.Mission.Observed.DeepCopy()
 	c.judged, c.bare = true, agent == nil || agent.UID != w.books[after.Status.PassportUID].agent
 	if c.bare {
 		return
@@ -352,7 +364,7 @@ func (w *world) settle() {
 // run has the operator look at everything until a look brings no write.
 func (w *world) run() {
 	w.Helper()
-	w.meanwhile, w.fate = nil, func() fate { return lands }
+	w.meanwhile, w.fate, w.reach = nil, func() fate { return lands }, forever
 	for rounds := 0; ; rounds++ {
 		w.collectGarbage()
 		if errs := w.round(); w.writes == 0 && len(errs) == 0 {
@@ -457,7 +469,7 @@ func (w *world) comparePassport(passport *v1alpha1.Passport, b *book) {
 	status := passport.Status
 	blocked := func(until int) bool {
 		return slices.ContainsFunc(w.blocks.live(), func(block *v1alpha1.AgentBlock) bool {
-			return isFor(block, "bot") && block.Spec.Lifted == nil && inSeconds(block.CreationTimestamp.Time) <= until
+			return isFor(block, "bot") && block.Spec.Lifted == nil && inSeconds(block.CreationTimestamp.Time) <= until && !w.waitsForGateway(block)
 		})
 	}
 	if meta.IsStatusConditionTrue(status.Conditions, "Ready") != (status.Phase == v1alpha1.PhaseActive) {
@@ -642,25 +654,35 @@ func (w *world) compareSecrets() {
 // mission, for its flags, and by its review, which lifts all the others and nobody else's.
 func (w *world) compareBlocks() {
 	w.Helper()
-	want := map[string]bool{} // whether it is to be in force
+	want := map[string]int{} // blocks made before then are to be lifted
 	for uid, b := range w.books {
 		if !b.issued {
 			continue
 		}
 		r, blocking := b.at(w.now.Sub(noon).Seconds())
 		own := b.own()
-		reviewed := own != nil && own.review != ""
+		decided := 0
+		var known result
+		if own != nil && own.review != "" {
+			decided = own.decided
+			known, _ = b.knowing(math.Inf(1), own.knew)
+		}
 		for kind := range blocking {
-			want[fmt.Sprint("Passport ", uid, " ", kind)] = !reviewed
+			key := fmt.Sprint("Passport ", uid, " ", kind)
+			if _, judged := known.Signals[kind]; judged && kind != "use_after_checkout" && kind != "use_after_revocation" {
+				want[key] = decided
+			} else {
+				want[key] = 0
+			}
 		}
 		if own == nil || !own.judged {
 			continue
 		}
 		if b.judge(r, own).Block {
-			want["Checkout "+own.uid+" flags"] = !reviewed
+			want["Checkout "+own.uid+" flags"] = decided
 		}
 		if own.review == v1alpha1.DecisionBlocked {
-			want["Checkout "+own.uid+" review"] = true
+			want["Checkout "+own.uid+" review"] = 0
 		}
 	}
 	for _, block := range w.blocks.live() {
@@ -671,7 +693,8 @@ func (w *world) compareBlocks() {
 			continue
 		}
 		key := causeOf(block)
-		inForce, known := want[key]
+		before, known := want[key]
+		inForce := w.made[block.UID] >= before
 		delete(want, key)
 		if !known && !w.halfway[block.Name] {
 			w.Fatalf("nothing brings block %s: %+v", key, block.Spec)
@@ -688,7 +711,10 @@ func (w *world) compareBlocks() {
 // causeOf names what a block was made for.
 func causeOf(block *v1alpha1.AgentBlock) string {
 	finding := "unknown"
-	for _, kind := range []string{"checkpoint_silence", "credential_outside_scope", "checkpoint_burst", "abandoned_mission", "flags", "review"} {
+	for _, kind := range []string{
+		"checkpoint_silence", "credential_outside_scope", "checkpoint_burst", "abandoned_mission", "flags", "review",
+		"scope_drift", "foreign_workload", "constraint_violation", "credential_burst", "call_rate_anomaly", "use_after_checkout", "use_after_revocation",
+	} {
 		if block.Name == blockName("bot", block.Spec.Cause.UID, kind) {
 			finding = kind
 		}

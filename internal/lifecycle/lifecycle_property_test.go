@@ -41,6 +41,16 @@ func TestLifecycleWhereEverythingHappens(t *testing.T) {
 	})
 }
 
+func TestLifecycleOfAMissionThatGatewaysSee(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { play(t, features{gateways: true, checkouts: true, faults: true}) })
+}
+
+func TestLifecycleOfMissionsThatGatewaysSee(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		play(t, features{missions: 2, gateways: true, inFlight: true, checkouts: true, ends: true, reviews: true, deletions: true, faults: true})
+	})
+}
+
 func TestLifecycleOfABaseline(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		play(t, features{past: true, ends: true, reviews: true, deletions: true, faults: true})
@@ -63,6 +73,8 @@ type features struct {
 	deletions bool
 	// secrets: people write into Secrets.
 	secrets bool
+	// gateways: gateways see calls, report what they see, and are lost.
+	gateways bool
 	// past: there are checkouts of missions that are over, up to thirty at once.
 	past bool
 	// faults: writes fail, and others act between what the operator reads and what it writes.
@@ -118,6 +130,7 @@ func (p *program) drawPolicy() policy {
 		kind := rapid.SampledFrom([]string{
 			"credential_outside_scope", "checkpoint_silence", "checkpoint_burst", "abandoned_mission", "signal_raised", "late_checkout",
 			"no_checkout", "ungranted_service", "undeclared_service", "actions_mismatch",
+			"scope_drift", "foreign_workload", "constraint_violation", "denied_calls", "unreported_service",
 		}).Draw(p.T, "accepted")
 		until := rapid.SampledFrom([]int{100, 10_000_000}).Draw(p.T, "until")
 		drawn.accepted = append(drawn.accepted, modelException{kind: kind, until: until})
@@ -167,12 +180,17 @@ func (p *program) actions() map[string]func(*rapid.T) {
 	add(p.with.reviews, p.reviewActions())
 	add(p.with.deletions, p.deletionActions())
 	add(p.with.secrets, p.secretActions())
+	add(p.with.gateways, p.gatewayActions())
 	add(p.with.past, map[string]func(){"accept missions": func() {
 		for range p.number("missions", 1, 30) {
 			p.w.pastMission(int64(p.number("total", 0, 100)))
 		}
 	}})
 	return actions
+}
+
+func (p *program) pick(name string, from ...string) string {
+	return rapid.SampledFrom(from).Draw(p.T, name)
 }
 
 func (p *program) pass(millis int) { p.w.now = p.w.now.Add(time.Duration(millis) * time.Millisecond) }
@@ -341,6 +359,9 @@ func (p *program) look() {
 	if !fresh {
 		p.lag()
 	}
+	if p.with.gateways {
+		p.w.reach = p.number("reach", 0, len(p.w.sightings))
+	}
 	crash := p.number("crash", -1, 12)
 	p.w.fate = func() fate {
 		crash--
@@ -370,7 +391,7 @@ func (p *program) look() {
 		}
 		_ = look()
 	}
-	p.w.meanwhile, p.w.fate = nil, func() fate { return lands }
+	p.w.meanwhile, p.w.fate, p.w.reach = nil, func() fate { return lands }, forever
 }
 
 // act is something that others do.

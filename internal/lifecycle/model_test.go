@@ -41,6 +41,8 @@ type book struct {
 	claim int
 	// silences are the gaps that the operator told of while a Logged mission lived.
 	silences []modelSilence
+	// sightings are what gateways saw, once it was taken in.
+	sightings []*modelSighting
 	// endedBare, claimedBare: the agent was gone by then.
 	endedBare, claimedBare bool
 }
@@ -102,6 +104,11 @@ type modelCheckout struct {
 	// usual is the limit of actions by the baseline that it was judged by; absent: there is none.
 	usual *float64
 	fed   bool
+	// knew is what was stored of its mission when it was judged, observed what gateways saw by then.
+	knew     int
+	observed *v1alpha1.ObservedCalls
+	// decided is when its review was carried out.
+	decided int
 }
 
 // modelEnd is a revocation from outside of the mission.
@@ -112,6 +119,8 @@ type modelEnd struct {
 	seen int
 	// halfway says that it is a block for a finding of this mission that was not stored then.
 	halfway bool
+	// reported says that a gateway's report brought it.
+	reported bool
 }
 
 // rank is the order of ends within one second.
@@ -179,7 +188,10 @@ func (p policy) blocks(severity v1alpha1.Severity) bool {
 }
 
 // at tells how the mission stands at now, and which of its findings block the agent.
-func (b *book) at(now float64) (r result, blocking map[string]bool) {
+func (b *book) at(now float64) (r result, blocking map[string]bool) { return b.knowing(now, forever) }
+
+// knowing is the same, of what gateways reported only as far as it was taken in by then.
+func (b *book) knowing(now float64, knowing int) (r result, blocking map[string]bool) {
 	r = result{Phase: v1alpha1.PhaseActive, Reason: v1alpha1.ReasonIssued, Last: never, Signals: map[string]modelSignal{}}
 	blocking = map[string]bool{}
 	life := b.ttl
@@ -188,7 +200,11 @@ func (b *book) at(now float64) (r result, blocking map[string]bool) {
 	}
 	deadline := b.issue + b.limit
 	r.Expiry = min(b.issue+life, deadline)
+	reported := b.sight(&r, blocking, knowing)
 	end := b.firstEnd()
+	if reported != nil && (end == nil || reported.at <= max(end.at, b.issue)) {
+		end = reported
+	}
 	for _, report := range b.reportsInOrder() {
 		if report.at > r.Expiry {
 			break
@@ -219,6 +235,9 @@ func (b *book) at(now float64) (r result, blocking map[string]bool) {
 				end = &modelEnd{at: max(report.at, b.issue), reason: v1alpha1.ReasonSignalRaised, seen: report.seen}
 			}
 		}
+	}
+	if reported != nil && reported.at > r.Expiry && (end == nil || end.at >= r.Expiry) {
+		end = &modelEnd{at: r.Expiry, reason: v1alpha1.ReasonSignalRaised}
 	}
 	b.burst(&r, blocking)
 	switch {
@@ -271,6 +290,9 @@ func rankOf(severity v1alpha1.Severity) int {
 // over says whether a report came too late for an end. What was counted before the end could be seen
 // stays counted.
 func (b *book) over(end modelEnd, report *modelReport) bool {
+	if end.reported {
+		return (report.folded == 0 || report.folded >= end.seen) && report.at >= end.at
+	}
 	if report.folded > 0 && report.folded <= b.cut && end.seen > report.saw[end.reason] {
 		return false
 	}
@@ -404,10 +426,15 @@ func (b *book) judge(r result, own *modelCheckout) judgement {
 		}
 		j.Block = j.Block || (!own.bare && b.blocks(severity) && rankOf(severity) > rankOf(told))
 	}
-	for _, signal := range r.Signals {
-		flag(signal.Severity, "signal_raised", "")
+	known, _ := b.knowing(math.Inf(1), own.knew)
+	for kind, signal := range known.Signals {
+		if kind != "use_after_checkout" && kind != "use_after_revocation" {
+			flag(signal.Severity, "signal_raised", "")
+		}
 	}
 	services := append(slices.Clone(r.Services), own.services...)
+	reported := slices.Clone(services)
+	services = append(services, seenServices(own)...)
 	slices.Sort(services)
 	for _, service := range slices.Compact(services) {
 		switch service {
@@ -430,7 +457,10 @@ func (b *book) judge(r result, own *modelCheckout) judgement {
 		if *own.actions < actions {
 			flag(v1alpha1.SeverityWarning, "actions_mismatch", "")
 		}
+		judgeObserved(own, reported, *own.actions, flag)
 		actions = max(actions, *own.actions)
+	} else {
+		judgeObserved(own, reported, actions, flag)
 	}
 	if own.usual != nil && float64(actions) > *own.usual {
 		flag(v1alpha1.SeverityWarning, "action_volume_anomaly", "")

@@ -33,6 +33,8 @@ type operator struct {
 	following bool
 	wakes     map[string]time.Time
 
+	// judging is the version of the passport that is judged.
+	judging int
 	// asked is the situation that the rules were last asked about, and answer what they said.
 	asked  Situation
 	answer Outcome
@@ -312,6 +314,7 @@ func (w *world) situation(passport *v1alpha1.Passport) Situation {
 		Passport:    passport,
 		Checkpoints: values(w.checkpoints.cached(), func(c *v1alpha1.Checkpoint) bool { return c.Spec.PassportRef.Name == passport.Name }),
 		Checkouts:   values(w.checkouts.cached(), func(c *v1alpha1.Checkout) bool { return c.Spec.PassportRef.Name == passport.Name }),
+		Reports:     w.reportsOn(passport),
 		Now:         w.now,
 	}
 }
@@ -494,12 +497,14 @@ func (w *world) conclude(passport *v1alpha1.Passport) (time.Time, error) {
 // checkOut sees to it that the mission has its one Checkout: block, Checkout, status.
 func (w *world) checkOut(passport *v1alpha1.Passport) (outcome Outcome, stale bool, err error) {
 	situation := w.situation(passport)
-	outcome = w.ask(situation)
-	if !outcome.Confirm {
-		return outcome, false, nil
+	if len(situation.Reports) > 0 {
+		situation.Agent = w.agentOf(passport)
 	}
-	situation.Agent = w.agentOf(passport)
-	if outcome = w.confirmed(situation); outcome.Checkout != nil {
+	if outcome = w.ask(situation); outcome.Confirm {
+		situation.Agent = w.agentOf(passport)
+		outcome = w.confirmed(situation)
+	}
+	if outcome.Checkout != nil {
 		if !w.isNewest(passport) {
 			return outcome, true, nil
 		}
@@ -733,7 +738,9 @@ func (w *world) judge(checkout *v1alpha1.Checkout, passport *v1alpha1.Passport) 
 		return false, nil
 	}
 	agent, _ := named(w.agents.cached(), passport.Spec.AgentRef.Name)
-	return true, w.storeCheckout(checkout, Judge(passport, checkout, agent, review.DefaultThresholds(), w.now), agent)
+	w.judging = versionOf(passport)
+	status := Judge(passport, checkout, agent, w.sums[passport.UID], review.DefaultThresholds(), w.now)
+	return true, w.storeCheckout(checkout, status, agent)
 }
 
 // refuse says why a checkout does not count, by a live read.

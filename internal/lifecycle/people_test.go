@@ -195,7 +195,7 @@ func (w *world) pastMission(actions int64) {
 		},
 	}
 	made.CreationTimestamp = w.ago(0)
-	made.Status = Judge(passport, made, nil, review.DefaultThresholds(), w.now)
+	made.Status = Judge(passport, made, nil, nil, review.DefaultThresholds(), w.now)
 	w.must(create(w, &w.checkouts, made))
 	w.checkedOut = append(w.checkedOut, &modelCheckout{
 		passport: passport.Name, at: w.second(), uid: string(made.UID), seen: w.version, services: []string{"slack"}, actions: &actions,

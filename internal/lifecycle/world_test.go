@@ -117,13 +117,18 @@ type world struct {
 	checkouts   kind[*v1alpha1.Checkout]
 	secrets     kind[*secret]
 
+	// sightings are what gateways saw, of which they get so many through; sums what the audit log tells.
+	sightings []*modelSighting
+	reach     int
+	sums      map[types.UID]*v1alpha1.ObservedCalls
+
 	operator
 	ledger
 }
 
 // newWorld has an agent in it that accounts by a policy, and no mission yet.
 func newWorld(t tester, seed int, by policy) *world {
-	w := &world{tester: t, now: after(-60), made: map[types.UID]int{}, seed: seed, policy: by, ledger: newLedger()}
+	w := &world{tester: t, now: after(-60), made: map[types.UID]int{}, seed: seed, policy: by, ledger: newLedger(), reach: forever, sums: map[types.UID]*v1alpha1.ObservedCalls{}}
 	for _, k := range []interface{ begin() }{&w.passports, &w.agents, &w.blocks, &w.checkpoints, &w.checkouts, &w.secrets} {
 		k.begin()
 	}

@@ -2,6 +2,7 @@ package review_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,7 +16,9 @@ func TestParseConfig(t *testing.T) {
 	two.AnomalySigmas, two.CheckpointBurst = 2.5, 20
 	all := review.Thresholds{
 		DurationOverrunInfoPercent: 120, DurationOverrunWarningPercent: 120, AnomalyMinMissions: 2, AnomalySigmas: 10,
-		AnomalySigmaFloorPercent: 0, AnomalySigmaFloorActions: 0, AnomalySigmaFloorSeconds: 86400, CheckpointBurst: 1, AbandonedAfterSeconds: 60,
+		AnomalySigmaFloorPercent: 0, AnomalySigmaFloorActions: 0, AnomalySigmaFloorSeconds: 86400, AnomalySigmaFloorCallRate: 0,
+		ActionsMismatchPercent: 0, ActionsMismatchActions: 1_000_000, DeniedCallsWarning: 10, DeniedCallsCritical: 10,
+		ScopeDriftCall: 1, ScopeDriftSum: 0.1, CredentialBurst: 1000, UseAfterCheckoutSeconds: 0, CheckpointBurst: 1, AbandonedAfterSeconds: 60,
 	}
 	for name, tc := range map[string]struct {
 		config string
@@ -37,6 +40,15 @@ func TestParseConfig(t *testing.T) {
   anomalySigmaFloorPercent: 0
   anomalySigmaFloorActions: 0
   anomalySigmaFloorSeconds: 86400
+  anomalySigmaFloorCallRate: 0
+  actionsMismatchPercent: 0
+  actionsMismatchActions: 1000000
+  deniedCallsWarning: 10
+  deniedCallsCritical: 10
+  scopeDriftCall: 1
+  scopeDriftSum: 0.1
+  credentialBurst: 1000
+  useAfterCheckoutSeconds: 0
   checkpointBurst: 1
   abandonedAfterSeconds: 60
 `, all},
@@ -71,6 +83,9 @@ func TestParseConfigRefuses(t *testing.T) {
 		"a warning before its information": {"review: {durationOverrunWarningPercent: 99}", []string{
 			"review.durationOverrunWarningPercent: 99 is below durationOverrunInfoPercent, which is 100",
 		}},
+		"critical before the warning": {"review: {deniedCallsWarning: 11}", []string{
+			"review.deniedCallsCritical: 10 is below deniedCallsWarning, which is 11",
+		}},
 		"all that is wrong at once": {"reviews: {}\nreview: {anomalySigmas: 0.5, checkpointBurst: 0, anomalyMinMissions: '5', b: 1, a: 2}\n", []string{
 			"reviews: there is no such key",
 			`review.anomalyMinMissions: "5" is not a whole number within 2 to 100`,
@@ -102,18 +117,23 @@ func TestParseConfigLimits(t *testing.T) {
 			value float64
 			fine  bool
 		}{{limits[0], true}, {limits[1], true}, {limits[0] - 1, false}, {limits[1] + 1, false}} {
-			config := fmt.Sprintf("review:\n  %s: %.0f\n", name, tc.value)
-			switch name { // these two bound each other
+			value := strconv.FormatFloat(tc.value, 'f', -1, 64)
+			config := fmt.Sprintf("review:\n  %s: %s\n", name, value)
+			switch name { // these bound each other
 			case "durationOverrunInfoPercent":
 				config += "  durationOverrunWarningPercent: 10000\n"
 			case "durationOverrunWarningPercent":
 				config += "  durationOverrunInfoPercent: 1\n"
+			case "deniedCallsWarning":
+				config += "  deniedCallsCritical: 1000000\n"
+			case "deniedCallsCritical":
+				config += "  deniedCallsWarning: 1\n"
 			}
 			_, err := review.ParseConfig([]byte(config))
 			if (err == nil) != tc.fine {
 				t.Errorf("%s: %v", config, err)
 			}
-			if err != nil && !strings.HasPrefix(err.Error(), fmt.Sprintf("review.%s: %.0f is not a", name, tc.value)) {
+			if err != nil && !strings.HasPrefix(err.Error(), fmt.Sprintf("review.%s: %s is not a", name, value)) {
 				t.Errorf("%s: %v", config, err)
 			}
 		}
@@ -140,7 +160,7 @@ func FuzzParseConfig(f *testing.F) {
 				t.Fatalf("%s: %v", name, value)
 			}
 		}
-		if got.DurationOverrunWarningPercent < got.DurationOverrunInfoPercent {
+		if got.DurationOverrunWarningPercent < got.DurationOverrunInfoPercent || got.DeniedCallsCritical < got.DeniedCallsWarning {
 			t.Fatalf("%+v", got)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -49,8 +50,9 @@ func TestThresholdsAreDocumented(t *testing.T) {
 	}
 	want := map[string]string{}
 	limits := review.Limits()
+	text := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
 	for name, value := range fields(review.DefaultThresholds()) {
-		want[name] = fmt.Sprintf("%v within %.0f to %.0f", value, limits[name][0], limits[name][1])
+		want[name] = fmt.Sprintf("%s within %s to %s", text(value), text(limits[name][0]), text(limits[name][1]))
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -103,6 +105,17 @@ func TestTypesAreDocumented(t *testing.T) {
 		review.UnusedService:       "info",
 		review.FlagsOmitted:        "as the worst",
 
+		review.UnreportedService:     "critical; warning",
+		review.DeniedCalls:           "warning; critical",
+		review.ObservationIncomplete: "warning",
+
+		review.ScopeDrift:             "warning",
+		review.CredentialBurst:        "warning",
+		review.ConstraintViolation:    "warning",
+		review.UseAfterCheckout:       "critical",
+		review.UseAfterRevocation:     "warning",
+		review.ForeignWorkload:        "critical",
+		review.CallRateAnomaly:        "warning",
 		review.CredentialOutsideScope: "critical; warning in Logged",
 		review.CheckpointSilence:      "warning",
 		review.CheckpointBurst:        "warning",

@@ -32,14 +32,17 @@ func fact(name string, value any) v1alpha1.Evidence {
 	return v1alpha1.Evidence{Name: name, Value: clip(fmt.Sprint(value), maxFact)}
 }
 
-// reportedBy tells who named a service: the checkpoints, the checkout, or both.
-func (m Mission) reportedBy(service v1alpha1.ServiceName) v1alpha1.Evidence {
+// namedBy tells who named a service: the checkpoints, the checkout, the gateways.
+func (m Mission) namedBy(service v1alpha1.ServiceName) v1alpha1.Evidence {
 	var by []string
 	if slices.Contains(m.CheckpointServices, service) {
 		by = append(by, "checkpoints")
 	}
 	if slices.Contains(m.Report.Services, service) {
 		by = append(by, "checkout")
+	}
+	if slices.Contains(m.seen(), service) {
+		by = append(by, "gateways")
 	}
 	return fact("reportedBy", strings.Join(by, ", "))
 }

@@ -20,11 +20,14 @@ type detector struct {
 // detectors in the order in which flags of one severity stand.
 var detectors = []detector{
 	{UngrantedService, ungrantedService},
+	{UnreportedService, unreportedService},
+	{DeniedCalls, deniedCalls},
 	{UndeclaredService, undeclaredService},
 	{NoCheckout, noCheckout},
 	{LateCheckout, lateCheckout},
 	{CheckpointGap, checkpointGap},
 	{ActionsMismatch, actionsMismatch},
+	{ObservationIncomplete, observationIncomplete},
 	{ActionVolumeAnomaly, actionVolumeAnomaly},
 	{SignalRaised, signalRaised},
 	{DurationOverrun, durationOverrun},

@@ -94,6 +94,23 @@ func usualSeconds(mean, variance v1alpha1.Decimal) change {
 	}
 }
 
+// seen is what the gateways saw: so many calls to each service, and so many that they refused.
+func seen(denied int64, calls map[v1alpha1.ServiceName]int64) change {
+	return func(m *review.Mission) {
+		m.Observed = &v1alpha1.ObservedCalls{Denied: denied}
+		for service, n := range calls {
+			m.Observed.Calls += n
+			m.Observed.Services = append(m.Observed.Services, v1alpha1.ObservedService{Service: service, Calls: n})
+		}
+	}
+}
+
+func seenSlack(calls int64) change { return seen(0, map[v1alpha1.ServiceName]int64{"slack": calls}) }
+
+func missing(gateways ...string) change {
+	return func(m *review.Mission) { m.Observed.Missing = gateways }
+}
+
 func noEstimate(m *review.Mission)    { m.Intent.EstimatedDurationSeconds = 0 }
 func noIntent(m *review.Mission)      { m.Intent = nil }
 func noTotal(m *review.Mission)       { m.Report.Actions = nil }
@@ -197,6 +214,40 @@ func TestDetectors(t *testing.T) {
 		"novel":                      {with(baseline(5), knowsGithub), []string{"info novel_service slack: Agent used slack for the first time in 6 missions"}},
 		"novel, after four missions": {changes: with(baseline(4), knowsNothing)},
 
+		"seen, all as reported": {changes: with(seen(0, map[v1alpha1.ServiceName]int64{"slack": 8, "github": 4}))},
+		"seen, and nothing":     {changes: with(seen(0, nil))},
+		"seen, not reported, inside the intent": {with(reported("slack"), seen(0, map[v1alpha1.ServiceName]int64{"slack": 8, "github": 4})), []string{
+			"warning unreported_service github: Agent called github, inside its intent, and no report says so",
+		}},
+		"seen, not reported, outside the intent": {with(seen(0, map[v1alpha1.ServiceName]int64{"slack": 11, "notion": 1})), []string{
+			"critical unreported_service notion: Agent called notion, outside its intent, and no report says so", notion,
+		}},
+		"seen and refused, so not used": {changes: with(seen(0, map[v1alpha1.ServiceName]int64{"slack": 12, "notion": 0}))},
+		"seen, and the operator checks out": {with(gone, seen(0, map[v1alpha1.ServiceName]int64{"github": 40, "notion": 1})), []string{
+			notion, none,
+		}},
+		"seen, novel": {with(reported("github"), checkpointed("github"), baseline(5), knowsGithub, seenSlack(12)), []string{
+			"warning unreported_service slack: Agent called slack, inside its intent, and no report says so",
+			"info novel_service slack: Agent used slack for the first time in 6 missions",
+		}},
+		"reported five fewer than seen":      {changes: with(seenSlack(17))},
+		"reported six fewer than seen":       {with(seenSlack(18)), []string{"warning actions_mismatch : Agent reported 12 actions, but the gateways saw 18 calls"}},
+		"reported a fifth fewer than seen":   {changes: with(actions(80), seenSlack(100))},
+		"reported more than a fifth fewer":   {with(actions(79), seenSlack(100)), []string{"warning actions_mismatch : Agent reported 79 actions, but the gateways saw 100 calls"}},
+		"reported a fifth more than seen":    {changes: with(actions(120), seenSlack(100))},
+		"reported more than a fifth more":    {with(actions(121), seenSlack(100)), []string{"warning actions_mismatch : Agent reported 121 actions, but the gateways saw 100 calls"}},
+		"no total, and the checkpoints' six": {with(noTotal, seenSlack(18)), []string{"warning actions_mismatch : Agent reported 12 actions, but the gateways saw 18 calls"}},
+		"reported more, and a gateway is missing": {with(actions(121), seenSlack(100), missing("gateway-1")), []string{
+			"warning observation_incomplete : What these gateways saw of the mission did not arrive in time: gateway-1",
+		}},
+		"reported fewer, and a gateway is missing": {with(seenSlack(18), missing("gateway-0", "gateway-1")), []string{
+			"warning actions_mismatch : Agent reported 12 actions, but the gateways saw 18 calls",
+			"warning observation_incomplete : What these gateways saw of the mission did not arrive in time: gateway-0, gateway-1",
+		}},
+		"one call refused":  {with(seen(1, nil)), []string{"warning denied_calls : Gateways refused 1 call for the service, the target or a constraint"}},
+		"nine calls":        {with(seen(9, nil)), []string{"warning denied_calls : Gateways refused 9 calls for the service, the target or a constraint"}},
+		"ten calls refused": {with(seen(10, nil)), []string{"critical denied_calls : Gateways refused 10 calls for the service, the target or a constraint"}},
+
 		"a signal once": {with(signals(signal("checkpoint_burst", v1alpha1.SeverityWarning, 1, "too many"))), []string{
 			"warning signal_raised : Signal checkpoint_burst was raised: too many",
 		}},
@@ -247,6 +298,10 @@ func TestThresholdsAreObeyed(t *testing.T) {
 		"anomalySigmas":                 {with(baseline(5), actions(22)), func(t *review.Thresholds) { t.AnomalySigmas = 3.5 }, review.ActionVolumeAnomaly, true},
 		"anomalySigmaFloorPercent":      {with(usualActions("100", "0"), actions(131)), func(t *review.Thresholds) { t.AnomalySigmaFloorPercent = 11 }, review.ActionVolumeAnomaly, true},
 		"anomalySigmaFloorActions":      {with(baseline(5), actions(22)), func(t *review.Thresholds) { t.AnomalySigmaFloorActions = 4 }, review.ActionVolumeAnomaly, true},
+		"actionsMismatchPercent":        {with(seenSlack(18)), func(t *review.Thresholds) { t.ActionsMismatchPercent = 34 }, review.ActionsMismatch, true},
+		"actionsMismatchActions":        {with(seenSlack(18)), func(t *review.Thresholds) { t.ActionsMismatchActions = 6 }, review.ActionsMismatch, true},
+		"deniedCallsWarning":            {with(seen(1, nil)), func(t *review.Thresholds) { t.DeniedCallsWarning = 2 }, review.DeniedCalls, true},
+		"deniedCallsCritical":           {with(seen(9, nil)), func(t *review.Thresholds) { t.DeniedCallsCritical = 9 }, "critical " + review.DeniedCalls, false},
 		"anomalySigmaFloorSeconds":      {with(usualSeconds("60", "0"), lasting(151)), func(t *review.Thresholds) { t.AnomalySigmaFloorSeconds = 31 }, review.DurationAnomaly, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -37,6 +37,8 @@ type Mission struct {
 	Report Report
 	// Baseline of the agent; nil before its first mission.
 	Baseline *v1alpha1.Baseline
+	// Observed is what the gateways saw; nil where none was up.
+	Observed *v1alpha1.ObservedCalls
 }
 
 // Report is what a Checkout says of a mission. The operator's own Checkout says nothing.
@@ -67,6 +69,26 @@ func (m Mission) Actions() int64 {
 // Services that checkpoints or report name, in order of names, each once.
 func (m Mission) Services() []v1alpha1.ServiceName {
 	return sorted(m.CheckpointServices, m.Report.Services)
+}
+
+// Used are the services that somebody names: checkpoints, report, or a gateway that let calls to them
+// through. In order of names, each once.
+func (m Mission) Used() []v1alpha1.ServiceName {
+	return sorted(m.Services(), m.seen())
+}
+
+// seen are the services that gateways let calls through to.
+func (m Mission) seen() []v1alpha1.ServiceName {
+	if m.Observed == nil {
+		return nil
+	}
+	var seen []v1alpha1.ServiceName
+	for _, service := range m.Observed.Services {
+		if service.Calls > 0 {
+			seen = append(seen, service.Service)
+		}
+	}
+	return seen
 }
 
 // byAgent says whether the agent checked out, and the report is its own.

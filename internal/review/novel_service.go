@@ -13,7 +13,7 @@ func novelService(m Mission, t Thresholds) ([]Finding, error) {
 		return nil, nil
 	}
 	var found []Finding
-	for _, service := range m.Services() {
+	for _, service := range m.Used() {
 		if slices.ContainsFunc(m.Baseline.Services, func(known v1alpha1.ServiceCount) bool { return known.Service == service }) {
 			continue
 		}
@@ -22,7 +22,7 @@ func novelService(m Mission, t Thresholds) ([]Finding, error) {
 			Severity: v1alpha1.SeverityInfo,
 			Service:  service,
 			Message:  fmt.Sprintf("Agent used %s for the first time in %d missions", service, m.Baseline.Missions+1),
-			Evidence: []v1alpha1.Evidence{m.reportedBy(service), fact("missions", m.Baseline.Missions)},
+			Evidence: []v1alpha1.Evidence{m.namedBy(service), fact("missions", m.Baseline.Missions)},
 		})
 	}
 	return found, nil

@@ -20,6 +20,20 @@ const (
 	CheckpointBurst = "checkpoint_burst"
 	// AbandonedMission: the passport expired, and its agent never checked out.
 	AbandonedMission = "abandoned_mission"
+	// ScopeDrift: calls stray from the intent.
+	ScopeDrift = "scope_drift"
+	// CredentialBurst: more uses of credentials within half a minute than an agent at work makes.
+	CredentialBurst = "credential_burst"
+	// ConstraintViolation: a call inside the scope broke a constraint.
+	ConstraintViolation = "constraint_violation"
+	// UseAfterCheckout: the token was used after its mission checked out.
+	UseAfterCheckout = "use_after_checkout"
+	// UseAfterRevocation: the token was used after its revocation or expiry.
+	UseAfterRevocation = "use_after_revocation"
+	// ForeignWorkload: the token was shown by somebody who may not use the agent.
+	ForeignWorkload = "foreign_workload"
+	// CallRateAnomaly: far more calls a minute than this agent's missions make.
+	CallRateAnomaly = "call_rate_anomaly"
 )
 
 // The types of the flags that are raised when a mission is judged.
@@ -28,7 +42,14 @@ const (
 	UngrantedService = "ungranted_service"
 	// UndeclaredService: a granted service was used that the intent does not name.
 	UndeclaredService = "undeclared_service"
-	// ActionsMismatch: the checkout reports fewer actions than the checkpoints did.
+	// UnreportedService: the gateways saw calls to a service that no report names.
+	UnreportedService = "unreported_service"
+	// DeniedCalls: the gateways refused calls for their service, target or a constraint.
+	DeniedCalls = "denied_calls"
+	// ObservationIncomplete: what a gateway saw of the mission is not known.
+	ObservationIncomplete = "observation_incomplete"
+	// ActionsMismatch: the checkout reports fewer actions than the checkpoints did, or others than the
+	// gateways saw.
 	ActionsMismatch = "actions_mismatch"
 	// CheckpointGap: in mode Logged, an interval passed without a checkpoint.
 	CheckpointGap = "checkpoint_gap"

@@ -2,6 +2,7 @@ package review
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -35,6 +36,35 @@ type Thresholds struct {
 	// limits 0 to 86400.
 	AnomalySigmaFloorSeconds int32 `json:"anomalySigmaFloorSeconds"`
 
+	// AnomalySigmaFloorCallRate is the least that counts as σ of calls a minute. Default 10, limits 0 to
+	// 1000000.
+	AnomalySigmaFloorCallRate int32 `json:"anomalySigmaFloorCallRate"`
+
+	// ActionsMismatchPercent and ActionsMismatchActions: a checkout whose actions differ from the calls
+	// that the gateways saw by more than both, in percent of these and in actions, is flagged
+	// actions_mismatch. Defaults 20 and 5, limits 0 to 10000 and 0 to 1000000.
+	ActionsMismatchPercent int32 `json:"actionsMismatchPercent"`
+	ActionsMismatchActions int32 `json:"actionsMismatchActions"`
+
+	// DeniedCallsWarning is from how many refused calls on denied_calls is a warning, DeniedCallsCritical
+	// from how many on it is critical. Defaults 1 and 10, limits 1 to 1000000; the second is no lower
+	// than the first.
+	DeniedCallsWarning  int32 `json:"deniedCallsWarning"`
+	DeniedCallsCritical int32 `json:"deniedCallsCritical"`
+
+	// ScopeDriftCall is the score of one call, ScopeDriftSum that of all calls of a mission, from which
+	// on scope_drift is raised; decimals. Defaults 0.8 and 2, limits 0.1 to 1 and 0.1 to 10.
+	ScopeDriftCall float64 `json:"scopeDriftCall"`
+	ScopeDriftSum  float64 `json:"scopeDriftSum"`
+
+	// CredentialBurst is how many uses of credentials 30 seconds may hold before credential_burst is
+	// raised. Default 15, limits 1 to 1000.
+	CredentialBurst int32 `json:"credentialBurst"`
+
+	// UseAfterCheckoutSeconds is how long after its checkout a token may still be shown before
+	// use_after_checkout is raised, in seconds. Default 5, limits 0 to 300.
+	UseAfterCheckoutSeconds int32 `json:"useAfterCheckoutSeconds"`
+
 	// CheckpointBurst is how many checkpoints one interval may hold before checkpoint_burst is
 	// raised. Default 10, limits 1 to 1000.
 	CheckpointBurst int32 `json:"checkpointBurst"`
@@ -55,6 +85,15 @@ func DefaultThresholds() Thresholds {
 		AnomalySigmaFloorPercent:      10,
 		AnomalySigmaFloorActions:      3,
 		AnomalySigmaFloorSeconds:      30,
+		AnomalySigmaFloorCallRate:     10,
+		ActionsMismatchPercent:        20,
+		ActionsMismatchActions:        5,
+		DeniedCallsWarning:            1,
+		DeniedCallsCritical:           10,
+		ScopeDriftCall:                0.8,
+		ScopeDriftSum:                 2,
+		CredentialBurst:               15,
+		UseAfterCheckoutSeconds:       5,
 		CheckpointBurst:               10,
 		AbandonedAfterSeconds:         3600,
 	}
@@ -77,6 +116,15 @@ func (t *Thresholds) all() []threshold {
 		{name: "anomalySigmaFloorPercent", whole: &t.AnomalySigmaFloorPercent, min: 0, max: 100},
 		{name: "anomalySigmaFloorActions", whole: &t.AnomalySigmaFloorActions, min: 0, max: 1_000_000},
 		{name: "anomalySigmaFloorSeconds", whole: &t.AnomalySigmaFloorSeconds, min: 0, max: 86_400},
+		{name: "anomalySigmaFloorCallRate", whole: &t.AnomalySigmaFloorCallRate, min: 0, max: 1_000_000},
+		{name: "actionsMismatchPercent", whole: &t.ActionsMismatchPercent, min: 0, max: 10_000},
+		{name: "actionsMismatchActions", whole: &t.ActionsMismatchActions, min: 0, max: 1_000_000},
+		{name: "deniedCallsWarning", whole: &t.DeniedCallsWarning, min: 1, max: 1_000_000},
+		{name: "deniedCallsCritical", whole: &t.DeniedCallsCritical, min: 1, max: 1_000_000},
+		{name: "scopeDriftCall", decimal: &t.ScopeDriftCall, min: 0.1, max: 1},
+		{name: "scopeDriftSum", decimal: &t.ScopeDriftSum, min: 0.1, max: 10},
+		{name: "credentialBurst", whole: &t.CredentialBurst, min: 1, max: 1000},
+		{name: "useAfterCheckoutSeconds", whole: &t.UseAfterCheckoutSeconds, min: 0, max: 300},
 		{name: "checkpointBurst", whole: &t.CheckpointBurst, min: 1, max: 1000},
 		{name: "abandonedAfterSeconds", whole: &t.AbandonedAfterSeconds, min: 60, max: 86_400},
 	}
@@ -104,9 +152,14 @@ func (t threshold) within() bool {
 
 // consistent says where one threshold contradicts another.
 func (t *Thresholds) consistent() error {
+	var problems []error
 	if t.DurationOverrunWarningPercent < t.DurationOverrunInfoPercent {
-		return fmt.Errorf("review.durationOverrunWarningPercent: %d is below durationOverrunInfoPercent, which is %d",
-			t.DurationOverrunWarningPercent, t.DurationOverrunInfoPercent)
+		problems = append(problems, fmt.Errorf("review.durationOverrunWarningPercent: %d is below durationOverrunInfoPercent, which is %d",
+			t.DurationOverrunWarningPercent, t.DurationOverrunInfoPercent))
 	}
-	return nil
+	if t.DeniedCallsCritical < t.DeniedCallsWarning {
+		problems = append(problems, fmt.Errorf("review.deniedCallsCritical: %d is below deniedCallsWarning, which is %d",
+			t.DeniedCallsCritical, t.DeniedCallsWarning))
+	}
+	return errors.Join(problems...)
 }

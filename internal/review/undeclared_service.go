@@ -11,7 +11,7 @@ import (
 // not name. One that is not granted either is told of as ungranted alone.
 func undeclaredService(m Mission, _ Thresholds) ([]Finding, error) {
 	var found []Finding
-	for _, service := range m.Services() {
+	for _, service := range m.Used() {
 		if !slices.Contains(m.Granted, service) || slices.Contains(m.declared(), service) {
 			continue
 		}
@@ -20,7 +20,7 @@ func undeclaredService(m Mission, _ Thresholds) ([]Finding, error) {
 			Severity: v1alpha1.SeverityWarning,
 			Service:  service,
 			Message:  fmt.Sprintf("Agent used %s but did not declare it in intent", service),
-			Evidence: []v1alpha1.Evidence{m.reportedBy(service), fact("declaredServices", m.declared())},
+			Evidence: []v1alpha1.Evidence{m.namedBy(service), fact("declaredServices", m.declared())},
 		})
 	}
 	return found, nil

@@ -14,7 +14,7 @@ func unusedService(m Mission, _ Thresholds) ([]Finding, error) {
 		return nil, nil
 	}
 	var found []Finding
-	used := m.Services()
+	used := m.Used()
 	for _, service := range m.declared() {
 		if slices.Contains(used, service) {
 			continue

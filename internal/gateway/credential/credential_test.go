@@ -81,12 +81,18 @@ func TestApply(t *testing.T) {
 		wantQuery     string
 		wantUntouched string
 	}{
-		"bearer": {kind: v1alpha1.CredentialBearer, header: http.Header{"Authorization": {"Bearer mine", "Basic mine"}, "authorization": {"x"}},
-			query: "a=1", wantName: "Authorization", want: "Bearer " + secret, wantQuery: "a=1"},
-		"basic": {kind: v1alpha1.CredentialBasic, header: http.Header{"AUTHORIZATION": {"x"}},
-			wantName: "Authorization", want: "Basic Ym90OnMzY3IzdC1WYWx1ZSsvPQ=="},
-		"header": {kind: v1alpha1.CredentialHeader, name: "x-api-key", header: http.Header{"X-Api-Key": {"a", "b"}, "X_api_KEY": {"c"}, "X-Api": {"stays"}},
-			wantName: "X-Api-Key", want: secret, wantUntouched: "X-Api"},
+		"bearer": {
+			kind: v1alpha1.CredentialBearer, header: http.Header{"Authorization": {"Bearer mine", "Basic mine"}, "authorization": {"x"}},
+			query: "a=1", wantName: "Authorization", want: "Bearer " + secret, wantQuery: "a=1",
+		},
+		"basic": {
+			kind: v1alpha1.CredentialBasic, header: http.Header{"AUTHORIZATION": {"x"}},
+			wantName: "Authorization", want: "Basic Ym90OnMzY3IzdC1WYWx1ZSsvPQ==",
+		},
+		"header": {
+			kind: v1alpha1.CredentialHeader, name: "x-api-key", header: http.Header{"X-Api-Key": {"a", "b"}, "X_api_KEY": {"c"}, "X-Api": {"stays"}},
+			wantName: "X-Api-Key", want: secret, wantUntouched: "X-Api",
+		},
 		"query":                      {kind: v1alpha1.CredentialQuery, name: "key", query: "a=1&&b", wantQuery: "a=1&&b&key=" + escaped},
 		"an empty query":             {kind: v1alpha1.CredentialQuery, name: "key", wantQuery: "key=" + escaped},
 		"the parameter, twice":       {kind: v1alpha1.CredentialQuery, name: "key", query: "key=x&a=1&key", wantQuery: "a=1&key=" + escaped},
