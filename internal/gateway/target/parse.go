@@ -16,11 +16,14 @@ func Parse(raw string) (Target, error) {
 	if len(raw) > MaxLength {
 		return Target{}, tooLong()
 	}
+	if strings.Contains(raw, "#") {
+		return Target{}, fragment()
+	}
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
 		return Target{}, refuse(BadScheme, "the URL is not a full one: write it with https:// and a host")
 	}
-	end := strings.IndexAny(rest, "/?#")
+	end := strings.IndexAny(rest, "/?")
 	if end < 0 {
 		end = len(rest)
 	}
