@@ -1,0 +1,111 @@
+package proxy
+
+import (
+	"net/http"
+	"net/textproto"
+	"strings"
+
+	"agentpassport.dev/operator/internal/gateway/decision"
+	"agentpassport.dev/operator/internal/gateway/judge"
+)
+
+// PassportHeader carries the passport's token.
+const PassportHeader = "X-Passport-Token"
+
+// dropped are request headers that never go further: the caller's own credentials, what belongs to one
+// connection (RFC 9110, section 7.6.1), and what a proxy would say of where a call came from. An agent's
+// cookies go too: only the credential of the ServiceConnection acts for it.
+var dropped = set(
+	PassportHeader, "X-Passport-Service", "Authorization", "Proxy-Authorization", "Cookie", "Cookie2",
+	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Trailer", "Transfer-Encoding", "Content-Length",
+	"Expect", "Http2-Settings", "Host",
+	"Forwarded", "X-Real-Ip", "Via", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip",
+)
+
+// refused are request headers for which there is no harmless way to go on without: they ask for another
+// protocol, or have a service act on another method or path than the one that was judged.
+var refused = set(
+	"Te", "Upgrade",
+	"X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
+	"X-Original-Url", "X-Original-Uri", "X-Rewrite-Url",
+)
+
+func set(names ...string) map[string]struct{} {
+	s := make(map[string]struct{}, len(names))
+	for _, name := range names {
+		s[name] = struct{}{}
+	}
+	return s
+}
+
+func has(s map[string]struct{}, name string) bool {
+	_, ok := s[name]
+	return ok
+}
+
+// family tells a name that is one of a dropped family.
+func family(name string) bool {
+	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Envoy-") || strings.HasPrefix(name, ":")
+}
+
+// likeSeen gives a name as a service may see it: CGI and its heirs cannot tell `_` from `-`.
+func likeSeen(name string) string {
+	if strings.Contains(name, "_") {
+		return textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
+	}
+	return name
+}
+
+// Header gives what of a caller's headers is judged and sent on. The values are shared with given, whose
+// names are in canonical form. The error is a bad_request.
+func Header(given http.Header) (http.Header, *judge.Refusal) {
+	named := connectionNames(given["Connection"])
+	kept := make(http.Header, len(given)+1) // one more for a credential
+	for name, values := range given {
+		seen := likeSeen(name)
+		switch {
+		case has(refused, seen):
+			return nil, &judge.Refusal{
+				Code:   decision.CodeBadRequest,
+				Reason: "the header " + seen + " does not go through the gateway; send the call without it",
+			}
+		case has(dropped, seen), family(seen), has(named, name):
+		default:
+			kept[name] = values
+		}
+	}
+	return kept, nil
+}
+
+// connectionNames are the headers that a Connection header takes for its hop.
+func connectionNames(values []string) map[string]struct{} {
+	var named map[string]struct{}
+	for _, value := range values {
+		for name := range strings.SplitSeq(value, ",") {
+			if name = textproto.TrimString(name); name == "" {
+				continue
+			}
+			if named == nil {
+				named = map[string]struct{}{}
+			}
+			named[textproto.CanonicalMIMEHeaderKey(name)] = struct{}{}
+		}
+	}
+	return named
+}
+
+// hops are response headers that belong to the service's connection. httputil.ReverseProxy takes them off
+// as well; POST /v1/proxy has nobody else to.
+var hops = []string{
+	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// privateHeaders of an answer stay here: a cookie that a service gives for the injected credential is a
+// credential itself, and would outlive the passport. Alt-Svc would lead a client past the gateway.
+var privateHeaders = []string{"Set-Cookie", "Set-Cookie2", "Alt-Svc"}
+
+func dropAll(header http.Header, names []string) {
+	for _, name := range names {
+		delete(header, name)
+	}
+}
