@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"agentpassport.dev/operator/internal/gateway/decision"
+	"agentpassport.dev/operator/internal/gateway/headers"
 	"agentpassport.dev/operator/internal/gateway/judge"
 	"agentpassport.dev/operator/internal/gateway/problem"
 	"agentpassport.dev/operator/internal/gateway/target"
@@ -77,8 +78,8 @@ func (p *Proxy) read(w http.ResponseWriter, r *http.Request) (*judge.Ask, *judge
 	}
 	ask := &judge.Ask{
 		Front:   judge.FrontProxy,
-		Tokens:  r.Header[PassportHeader],
-		Bearer:  r.Header["Authorization"],
+		Tokens:  r.Header[headers.Passport],
+		Bearer:  r.Header[headers.Authorization],
 		Request: &decision.Request{Service: envelope.Service, Method: envelope.Method},
 		Source:  source(r),
 	}
@@ -157,8 +158,8 @@ func (p *Proxy) exchange(out *http.Request, verdict *judge.Verdict) (*Answer, er
 
 // answerOf puts an answer into JSON's terms, without what is not for the agent.
 func answerOf(response *http.Response, body []byte, verdict *judge.Verdict) *Answer {
-	dropHops(response.Header)
-	clean(response.Header, verdict)
+	headers.DropHops(response.Header)
+	headers.Clean(response.Header, verdict.Credential)
 	if verdict.Credential != nil {
 		body = verdict.Credential.Scrub(body)
 	}
@@ -170,13 +171,6 @@ func answerOf(response *http.Response, body []byte, verdict *judge.Verdict) *Ans
 		answer.Body, answer.BodyEncoding = base64.StdEncoding.EncodeToString(body), "base64"
 	}
 	return answer
-}
-
-func dropHops(header http.Header) {
-	for name := range connectionNames(header["Connection"]) {
-		delete(header, name)
-	}
-	dropAll(header, hops)
 }
 
 // give writes an answer.

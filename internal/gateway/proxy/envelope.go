@@ -14,6 +14,7 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/gateway/headers"
 	"agentpassport.dev/operator/internal/gateway/judge"
 )
 
@@ -96,7 +97,7 @@ func (e *envelope) describe() (string, http.Header, *judge.Refusal) {
 	if _, named := given["Content-Type"]; e.isJSON && !named {
 		given["Content-Type"] = []string{"application/json"}
 	}
-	header, malformed := Header(given)
+	header, malformed := headers.Judged(given)
 	if malformed != nil {
 		return e.URL, nil, malformed
 	}

@@ -12,6 +12,7 @@ import (
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/gateway/decision"
+	"agentpassport.dev/operator/internal/gateway/headers"
 	"agentpassport.dev/operator/internal/gateway/judge"
 	"agentpassport.dev/operator/internal/gateway/problem"
 	"agentpassport.dev/operator/internal/gateway/target"
@@ -23,13 +24,13 @@ func (p *Proxy) reverse(w http.ResponseWriter, r *http.Request) {
 	body := newUpload(p.clock, w, r)
 	ask := &judge.Ask{
 		Front:   judge.FrontReverseProxy,
-		Tokens:  r.Header[PassportHeader],
-		Bearer:  r.Header["Authorization"],
+		Tokens:  r.Header[headers.Passport],
+		Bearer:  r.Header[headers.Authorization],
 		Request: &decision.Request{Service: service, Method: r.Method, BodyUnread: body != nil},
 		Target:  reference,
 		Source:  source(r),
 	}
-	ask.Request.Header, ask.Malformed = Header(r.Header)
+	ask.Request.Header, ask.Malformed = headers.Judged(r.Header)
 	if body != nil {
 		ask.Body = body.whole
 		// What a service answers before it has the whole body comes through while the rest goes up.
@@ -111,8 +112,8 @@ func (c *passage) rewrite(p *httputil.ProxyRequest) {
 // answer takes off a service's answer what is not for the agent.
 func (c *passage) answer(response *http.Response) error {
 	c.moved()
-	clean(response.Header, c.verdict)
-	response.Body = &answerBody{ReadCloser: response.Body, end: func() { clean(response.Trailer, c.verdict) }}
+	headers.Clean(response.Header, c.verdict.Credential)
+	response.Body = &answerBody{ReadCloser: response.Body, end: func() { headers.Clean(response.Trailer, c.verdict.Credential) }}
 	return nil
 }
 
@@ -128,21 +129,6 @@ func (b *answerBody) Read(piece []byte) (int, error) {
 		b.end()
 	}
 	return n, err
-}
-
-// clean takes cookies, the offer of another way to the service, and the credential itself out of headers.
-func clean(header http.Header, verdict *judge.Verdict) {
-	dropAll(header, privateHeaders)
-	if verdict.Credential == nil {
-		return
-	}
-	for _, values := range header {
-		for i, value := range values {
-			if verdict.Credential.ReflectedIn([]byte(value)) {
-				values[i] = string(verdict.Credential.Scrub([]byte(value)))
-			}
-		}
-	}
 }
 
 const bufferSize = 32 << 10

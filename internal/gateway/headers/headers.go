@@ -1,4 +1,5 @@
-package proxy
+// Package headers says which headers go through the gateway, and which stay.
+package headers
 
 import (
 	"net/http"
@@ -9,14 +10,21 @@ import (
 	"agentpassport.dev/operator/internal/gateway/judge"
 )
 
-// PassportHeader carries the passport's token.
-const PassportHeader = "X-Passport-Token"
+// What a caller says to the gateway, and to nobody behind it.
+const (
+	// Passport carries the passport's token.
+	Passport = "X-Passport-Token"
+	// Service names the service of a call that comes by way of a proxy which does not know it.
+	Service = "X-Passport-Service"
+	// Authorization carries the caller's own token.
+	Authorization = "Authorization"
+)
 
 // dropped are request headers that never go further: the caller's own credentials, what belongs to one
 // connection (RFC 9110, section 7.6.1), and what a proxy would say of where a call came from. An agent's
 // cookies go too: only the credential of the ServiceConnection acts for it.
 var dropped = set(
-	PassportHeader, "X-Passport-Service", "Authorization", "Proxy-Authorization", "Cookie", "Cookie2",
+	Passport, Service, Authorization, "Proxy-Authorization", "Cookie", "Cookie2",
 	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Trailer", "Transfer-Encoding", "Content-Length",
 	"Expect", "Http2-Settings", "Host",
 	"Forwarded", "X-Real-Ip", "Via", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip",
@@ -56,9 +64,9 @@ func likeSeen(name string) string {
 	return name
 }
 
-// Header gives what of a caller's headers is judged and sent on. The values are shared with given, whose
+// Judged gives what of a caller's headers is judged and sent on. The values are shared with given, whose
 // names are in canonical form. The error is a bad_request.
-func Header(given http.Header) (http.Header, *judge.Refusal) {
+func Judged(given http.Header) (http.Header, *judge.Refusal) {
 	named := connectionNames(given["Connection"])
 	kept := make(http.Header, len(given)+1) // one more for a credential
 	for name, values := range given {
@@ -92,20 +100,4 @@ func connectionNames(values []string) map[string]struct{} {
 		}
 	}
 	return named
-}
-
-// hops are response headers that belong to the service's connection. httputil.ReverseProxy takes them off
-// as well; POST /v1/proxy has nobody else to.
-var hops = []string{
-	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-}
-
-// privateHeaders of an answer stay here: a cookie that a service gives for the injected credential is a
-// credential itself, and would outlive the passport. Alt-Svc would lead a client past the gateway.
-var privateHeaders = []string{"Set-Cookie", "Set-Cookie2", "Alt-Svc"}
-
-func dropAll(header http.Header, names []string) {
-	for _, name := range names {
-		delete(header, name)
-	}
 }
