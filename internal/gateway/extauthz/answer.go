@@ -80,7 +80,9 @@ func overwrite(name, value string) *corev3.HeaderValueOption {
 func (c *call) removed(injected http.Header) []string {
 	gone := map[string]struct{}{headers.Passport: {}, headers.Service: {}, headers.Authorization: {}, "Cookie": {}}
 	for name := range c.given {
-		if _, judged := c.ask.Request.Header[name]; !judged {
+		_, judged := c.ask.Request.Header[name]
+		_, set := injected[headers.AsSeen(name)]
+		if !judged || set {
 			gone[name] = struct{}{}
 		}
 	}

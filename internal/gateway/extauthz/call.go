@@ -19,6 +19,9 @@ import (
 const (
 	// serviceExtension is the context extension of a route that names its service.
 	serviceExtension = "service"
+	// schemeExtension says by which scheme the route's cluster is reached, where that is not the one that
+	// Envoy was called by.
+	schemeExtension = "scheme"
 	// partialBody is Envoy's word on whether the body of a check is the whole one.
 	partialBody = "X-Envoy-Auth-Partial-Body"
 )
@@ -44,12 +47,16 @@ func read(request *authv3.CheckRequest) (*call, *judge.Refusal) {
 	if refusal != nil {
 		return nil, refusal
 	}
+	scheme := sent.GetScheme()
+	if upstream := attributes.GetContextExtensions()[schemeExtension]; upstream != "" {
+		scheme = upstream
+	}
 	c := &call{path: sent.GetPath(), given: given, ask: &judge.Ask{
 		Front:   judge.FrontExtAuthz,
 		Tokens:  given[headers.Passport],
 		Bearer:  given[headers.Authorization],
 		Request: &decision.Request{Service: service, Method: sent.GetMethod()},
-		Target:  target.Parts(sent.GetScheme(), sent.GetHost(), sent.GetPath()),
+		Target:  target.Parts(scheme, sent.GetHost(), sent.GetPath()),
 		Source:  attributes.GetSource().GetAddress().GetSocketAddress().GetAddress(),
 	}}
 	c.ask.Request.Body, c.ask.Request.BodyUnread = bodyOf(sent, given)

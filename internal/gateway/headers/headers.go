@@ -31,12 +31,8 @@ var dropped = set(
 )
 
 // refused are request headers for which there is no harmless way to go on without: they ask for another
-// protocol, or have a service act on another method or path than the one that was judged.
-var refused = set(
-	"Te", "Upgrade",
-	"X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
-	"X-Original-Url", "X-Original-Uri", "X-Rewrite-Url",
-)
+// protocol on the same connection.
+var refused = set("Te", "Upgrade")
 
 func set(names ...string) map[string]struct{} {
 	s := make(map[string]struct{}, len(names))
@@ -56,8 +52,8 @@ func family(name string) bool {
 	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Envoy-") || strings.HasPrefix(name, ":")
 }
 
-// likeSeen gives a name as a service may see it: CGI and its heirs cannot tell `_` from `-`.
-func likeSeen(name string) string {
+// AsSeen gives a name as a service may see it: CGI and its heirs cannot tell `_` from `-`.
+func AsSeen(name string) string {
 	if strings.Contains(name, "_") {
 		return textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
 	}
@@ -70,7 +66,7 @@ func Judged(given http.Header) (http.Header, *judge.Refusal) {
 	named := connectionNames(given["Connection"])
 	kept := make(http.Header, len(given)+1) // one more for a credential
 	for name, values := range given {
-		seen := likeSeen(name)
+		seen := AsSeen(name)
 		switch {
 		case has(refused, seen):
 			return nil, &judge.Refusal{
