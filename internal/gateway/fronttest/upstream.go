@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -14,6 +15,9 @@ import (
 // Upstream is a service that keeps every byte that it gets, and answers each request with the same bytes.
 type Upstream struct {
 	listener net.Listener
+	// elsewhere is the address of a server that is not this one.
+	elsewhere string
+
 	mu       sync.Mutex
 	answer   string
 	got      []string
@@ -37,7 +41,12 @@ func NewUpstream(t testing.TB, answer string) *Upstream {
 }
 
 // Addr is its address and port.
-func (u *Upstream) Addr() string { return u.listener.Addr().String() }
+func (u *Upstream) Addr() string {
+	if u.elsewhere != "" {
+		return u.elsewhere
+	}
+	return u.listener.Addr().String()
+}
 
 // Answer sets what it answers from now on.
 func (u *Upstream) Answer(answer string) {
@@ -89,7 +98,7 @@ func (u *Upstream) serve(conn net.Conn) {
 		u.got = append(u.got, raw.String())
 		answer := u.answer
 		u.mu.Unlock()
-		if _, err := io.WriteString(conn, answer); err != nil {
+		if _, err := io.WriteString(conn, answer); err != nil || strings.Contains(answer, "Connection: close") {
 			return
 		}
 	}
@@ -102,3 +111,6 @@ type oneByOne struct{ from io.Reader }
 func (o *oneByOne) Read(piece []byte) (int, error) {
 	return o.from.Read(piece[:min(1, len(piece))])
 }
+
+// Forward gives an Upstream that stands for a server of the test's own.
+func Forward(address string) *Upstream { return &Upstream{elsewhere: address} }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -26,6 +27,8 @@ type upload struct {
 	// read is the whole body, where the judge wanted it.
 	read    []byte
 	wasRead bool
+	// failure to read it, which ends the call: net/http then says of the call that it was cancelled.
+	failure atomic.Pointer[judge.Refusal]
 }
 
 // newUpload gives nil where there is no body.
@@ -33,7 +36,10 @@ func newUpload(clk clock.PassiveClock, w http.ResponseWriter, r *http.Request) *
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	return &upload{clock: clk, control: http.NewResponseController(w), w: w, from: r.Body, length: r.ContentLength}
+	u := &upload{clock: clk, control: http.NewResponseController(w), w: w, from: r.Body, length: r.ContentLength}
+	// The limit holds as well for what nobody reads: net/http reads the rest of a body after an answer.
+	u.within(BodyWait)
+	return u
 }
 
 // whole reads all of it into memory. The error is a *judge.Refusal.
@@ -41,12 +47,11 @@ func (u *upload) whole() ([]byte, error) {
 	if u.length > MaxBody {
 		return nil, tooLarge(MaxBody)
 	}
-	u.within(BodyWait)
-	defer u.within(0)
 	read, err := io.ReadAll(http.MaxBytesReader(u.w, u.from, MaxBody))
 	if err != nil {
 		return nil, unread(err)
 	}
+	u.within(0) // an answer may take longer
 	u.read, u.wasRead = read, true
 	return read, nil
 }
@@ -85,10 +90,12 @@ func (s *stream) Read(piece []byte) (int, error) {
 	case err == nil:
 		return n, nil
 	case errors.Is(err, io.EOF):
-		s.within(0) // an answer may take longer
+		s.within(0)
 		return n, io.EOF
 	default:
-		return n, unread(err)
+		refusal := unread(err)
+		s.failure.Store(refusal)
+		return n, refusal
 	}
 }
 

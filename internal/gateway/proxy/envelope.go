@@ -3,11 +3,9 @@ package proxy
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
-	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -16,6 +14,7 @@ import (
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/gateway/headers"
 	"agentpassport.dev/operator/internal/gateway/judge"
+	"agentpassport.dev/operator/internal/gateway/target"
 )
 
 // envelope is the body of POST /v1/proxy.
@@ -113,25 +112,21 @@ func (e *envelope) merge() (string, *judge.Refusal) {
 	}
 	_, query, hasQuery := strings.Cut(e.URL, "?")
 	there := queryNames(query)
-	var added []string
-	for _, name := range slices.Sorted(maps.Keys(e.Query)) {
+	added := url.Values{}
+	for name, values := range e.Query {
 		if _, twice := there[strings.ToLower(name)]; twice {
 			return e.URL, badRequest("query names a parameter that url has as well")
 		}
-		for _, value := range e.Query[name] {
-			added = append(added, url.QueryEscape(name)+"="+url.QueryEscape(value))
-		}
+		added[name] = values
 	}
 	joined := e.URL
 	switch {
-	case len(added) == 0:
-		return joined, nil
 	case !hasQuery:
 		joined += "?"
 	case query != "":
 		joined += "&"
 	}
-	return joined + strings.Join(added, "&"), nil
+	return joined + target.EncodeQuery(added), nil
 }
 
 // queryNames are the names in a raw query, decoded where they can be, in lower case.

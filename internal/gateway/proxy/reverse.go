@@ -81,13 +81,23 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, call *passage) {
 		BufferPool:     buffers{},
 		ErrorLog:       quiet,
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
-			if cause := context.Cause(ctx); errors.Is(cause, errTimeout) {
-				err = cause
-			}
-			p.fail(out, r, call.ask, call.verdict, err)
+			p.fail(out, r, call.ask, call.verdict, call.cause(ctx, err))
 		},
 	}
 	proxy.ServeHTTP(out, r.WithContext(ctx))
+}
+
+// cause is what ended the call, where the error of sending it does not say so.
+func (c *passage) cause(ctx context.Context, err error) error {
+	if c.body != nil {
+		if refusal := c.body.failure.Load(); refusal != nil {
+			return refusal
+		}
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, errTimeout) {
+		return cause
+	}
+	return err
 }
 
 // quiet drops what httputil logs: its errors quote URLs.
