@@ -4,8 +4,10 @@ package requeststest
 
 import (
 	"net/http"
+	"slices"
 
 	"agentpassport.dev/operator/internal/gateway/decision"
+	"agentpassport.dev/operator/internal/gateway/target"
 )
 
 // Front is a way into the gateway.
@@ -21,18 +23,15 @@ const (
 	ExtAuthz Front = "ext_authz"
 )
 
-// Token says which passports a call shows.
-type Token string
-
-// Caller says which token of its own a call shows, in the header Authorization.
-type Caller string
+// Field is one header as it is sent.
+type Field struct{ Name, Value string }
 
 // Request is one call, and what must become of it.
 type Request struct {
-	// Name of the call, unique in the table.
+	// Name of the call, unique in the table; it begins with the front.
 	Name string
-	// Fronts at which it can be made.
-	Fronts []Front
+	// Front that it is made at.
+	Front Front
 	// Token that it shows.
 	Token Token
 	// Caller that it shows.
@@ -41,22 +40,49 @@ type Request struct {
 	Service string
 	// Method as it is sent.
 	Method string
-	// Target as it is sent, byte for byte: a full URL at Proxy, what follows /proxy/{service} in the
-	// request line at ReverseProxy.
+	// Target as it is sent, byte for byte: a full URL at Proxy; what follows /proxy/{service} in the
+	// request line at ReverseProxy; path and query at ExtAuthz.
 	Target string
-	// Authority and Scheme that Envoy gives; Target is then the path with its query.
-	Authority, Scheme string
-	// Header that it sends beside passport and caller: pairs of name and value, in order.
-	Header [][2]string
+	// Scheme and Authority that Envoy gives, at ExtAuthz.
+	Scheme, Authority string
+	// Header that it sends beside passport and caller, in order; a name may come twice.
+	Header []Field
 	// Body that it sends; empty for none.
 	Body string
+
+	// Malformed says that an HTTP server may answer 400 to it by itself, before the gateway sees it.
+	Malformed bool
 	// WantCode is the decision.
 	WantCode decision.Code
-	// WantHost is what the upstream must see in the header Host, where it is allowed.
+	// WantHost is what the upstream must see in the header Host, where the call is allowed. At ExtAuthz
+	// it is not rewritten, and may name the scheme's own port.
 	WantHost string
 	// WantSent is the request-target that the upstream must see, byte for byte, where it is allowed.
 	WantSent string
-	// WantHeader must reach the upstream: every name with exactly these values; no value means that
-	// the header must not be there.
+	// WantHeader must reach the upstream: each name with exactly these values; none means that the
+	// header must not be there. The names are in canonical form.
 	WantHeader http.Header
+}
+
+// Reference is where the call wants to go, as its front hands it on.
+func (r *Request) Reference() target.Reference {
+	switch r.Front {
+	case Proxy:
+		return target.Full(r.Target)
+	case ReverseProxy:
+		path, query, has := cut(r.Target)
+		return target.Relative(path, query, has)
+	default:
+		return target.Parts(r.Scheme, r.Authority, r.Target)
+	}
+}
+
+// All is the whole table.
+func All() []Request {
+	return slices.Concat(paths(), queries(), hosts(), headers(), constraints(), services(), methods(), states(), callers())
+}
+
+// At is the part of the table that is made at one front.
+func At(front Front) []Request {
+	return slices.DeleteFunc(All(), func(r Request) bool { return r.Front != front })
 }
