@@ -34,18 +34,21 @@ type Late struct {
 	Reason string
 }
 
-// Judge asks the real decision about one passport and one connection.
+// Judge asks the real decision about a world.
 type Judge struct {
-	// Standing and Connection as they are; set them before the first call.
-	Standing   *decision.Standing
-	Connection *decision.Connection
+	// Situate says what is known of a call.
+	Situate func(*judge.Ask) *decision.Situation
 	// Value of the credential; nil for none.
 	Value *credential.Value
+	// Standing and Connection of the one mission that NewJudge makes; set them before the first call.
+	Standing   *decision.Standing
+	Connection *decision.Connection
 
-	mu   sync.Mutex
-	asks []*judge.Ask
-	late []Late
-	done int
+	mu       sync.Mutex
+	asks     []*judge.Ask
+	verdicts []decision.Decision
+	late     []Late
+	done     int
 }
 
 // NewJudge makes the world: a mission that carries Service with these constraints, and a connection to
@@ -62,6 +65,7 @@ func NewJudge(baseURL string, spec *v1alpha1.ServiceCredential, constraints ...v
 		return nil, err
 	}
 	j := &Judge{Connection: connection, Standing: decision.StandingOf(passport(constraints))}
+	j.Situate = j.situation
 	if spec != nil {
 		j.Value, err = credential.Read("team-a", spec, map[string][]byte{spec.Key: []byte(Secret), spec.UsernameKey: []byte("bot")})
 	}
@@ -85,7 +89,7 @@ func (j *Judge) Judge(_ context.Context, ask *judge.Ask) *judge.Verdict {
 	j.mu.Lock()
 	j.asks = append(j.asks, ask)
 	j.mu.Unlock()
-	situation := j.situation(ask)
+	situation := j.Situate(ask)
 	verdict := &judge.Verdict{Connection: situation.Connection, Done: j.finish}
 	if verdict.Connection != nil {
 		ask.Request.Target, ask.Request.TargetError = ask.Target.Resolve(verdict.Connection.Base)
@@ -104,6 +108,9 @@ func (j *Judge) Judge(_ context.Context, ask *judge.Ask) *judge.Verdict {
 	if verdict.Allow {
 		verdict.Credential = j.Value
 	}
+	j.mu.Lock()
+	j.verdicts = append(j.verdicts, verdict.Decision)
+	j.mu.Unlock()
 	return verdict
 }
 
@@ -148,7 +155,14 @@ func (j *Judge) Late(_ context.Context, _ *judge.Ask, _ *judge.Verdict, code dec
 	j.late = append(j.late, Late{Code: code, Reason: reason})
 }
 
-// Asks are the calls so far, Lates the late refusals, and Open how many calls are not over.
+// Verdicts are what was decided so far.
+func (j *Judge) Verdicts() []decision.Decision {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return append([]decision.Decision(nil), j.verdicts...)
+}
+
+// Asks are the calls so far.
 func (j *Judge) Asks() []*judge.Ask {
 	j.mu.Lock()
 	defer j.mu.Unlock()

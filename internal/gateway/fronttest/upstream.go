@@ -18,10 +18,10 @@ type Upstream struct {
 	// elsewhere is the address of a server that is not this one.
 	elsewhere string
 
-	mu       sync.Mutex
-	answer   string
-	got      []string
-	conns    int
+	mu     sync.Mutex
+	answer string
+	got    []string
+	conns  int
 }
 
 // Plain is an answer of 200 with the body "done".
@@ -98,6 +98,10 @@ func (u *Upstream) serve(conn net.Conn) {
 		u.got = append(u.got, raw.String())
 		answer := u.answer
 		u.mu.Unlock()
+		if request.Method == http.MethodHead {
+			head, _, _ := strings.Cut(answer, "\r\n\r\n")
+			answer = head + "\r\n\r\n"
+		}
 		if _, err := io.WriteString(conn, answer); err != nil || strings.Contains(answer, "Connection: close") {
 			return
 		}

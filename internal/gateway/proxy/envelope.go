@@ -55,8 +55,6 @@ func parseEnvelope(text []byte) (*envelope, *judge.Refusal) {
 		return nil, badRequest("the body is no JSON of the form {service, method, url, headers, query, body}, with text in headers and query")
 	case len(strict) > 0:
 		return nil, badRequest("the body has a field that is unknown, or one twice; known are service, method, url, headers, query and body")
-	case e.Service == "" || e.Method == "" || e.URL == "":
-		return nil, badRequest("the body needs service, method and url")
 	}
 	return e, e.readBody()
 }

@@ -109,7 +109,7 @@ func TestDeadlinesAreTakenBack(t *testing.T) {
 		if _, err := io.WriteString(conn, lines("POST /proxy/slack/a HTTP/1.1", "Content-Length: 1")+"a"); err != nil {
 			t.Fatal(err)
 		}
-		if response, _ := w.read(from); response.StatusCode != http.StatusOK {
+		if response, _ := w.read(from, http.MethodPost); response.StatusCode != http.StatusOK {
 			t.Fatalf("call %d: %d", i, response.StatusCode)
 		}
 		pause(100 * time.Millisecond)

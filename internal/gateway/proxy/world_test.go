@@ -91,12 +91,13 @@ func (w *world) raw(text string) (*http.Response, string) {
 	if _, err := io.WriteString(conn, text); err != nil {
 		w.Fatal(err)
 	}
-	return w.read(bufio.NewReader(conn))
+	method, _, _ := strings.Cut(text, " ")
+	return w.read(bufio.NewReader(conn), method)
 }
 
-func (w *world) read(from *bufio.Reader) (*http.Response, string) {
+func (w *world) read(from *bufio.Reader, method string) (*http.Response, string) {
 	w.Helper()
-	response, err := http.ReadResponse(from, nil)
+	response, err := http.ReadResponse(from, &http.Request{Method: method})
 	if err != nil {
 		w.Fatalf("no answer: %v", err)
 	}
