@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
-	"agentpassport.dev/operator/internal/audit/access"
+	"agentpassport.dev/operator/internal/access"
 	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/forward"
 	"agentpassport.dev/operator/internal/audit/index"

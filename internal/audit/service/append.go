@@ -11,7 +11,7 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"agentpassport.dev/operator/internal/audit"
-	"agentpassport.dev/operator/internal/audit/access"
+	"agentpassport.dev/operator/internal/access"
 	"agentpassport.dev/operator/internal/audit/tlog"
 	"agentpassport.dev/operator/internal/audit/wire"
 )

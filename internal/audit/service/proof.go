@@ -8,7 +8,7 @@ import (
 	"github.com/transparency-dev/tessera/client"
 	"k8s.io/apiserver/pkg/authentication/user"
 
-	"agentpassport.dev/operator/internal/audit/access"
+	"agentpassport.dev/operator/internal/access"
 	"agentpassport.dev/operator/internal/audit/tlog"
 	"agentpassport.dev/operator/internal/audit/wire"
 )

@@ -11,7 +11,7 @@ import (
 
 	"k8s.io/apiserver/pkg/authentication/user"
 
-	"agentpassport.dev/operator/internal/audit/access"
+	"agentpassport.dev/operator/internal/access"
 	"agentpassport.dev/operator/internal/audit/entries"
 	"agentpassport.dev/operator/internal/audit/wire"
 )

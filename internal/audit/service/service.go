@@ -20,7 +20,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"agentpassport.dev/operator/internal/audit"
-	"agentpassport.dev/operator/internal/audit/access"
+	"agentpassport.dev/operator/internal/access"
 	"agentpassport.dev/operator/internal/audit/entries"
 	"agentpassport.dev/operator/internal/audit/index"
 	"agentpassport.dev/operator/internal/audit/tlog"
@@ -117,11 +117,6 @@ func (s *service) serve(w http.ResponseWriter, r *http.Request, methods map[stri
 		return problem(wire.MethodNotAllowed, "this path takes %s alone: records are never changed or deleted", allow)
 	}
 	return handle(w, r, who)
-}
-
-// allow asks for a right.
-func (s *service) allow(r *http.Request, who user.Info, verb access.Verb, namespace string) error {
-	return s.Access.Authorize(r.Context(), who, access.Right{Verb: verb, Namespace: namespace})
 }
 
 // failure is an error with its code.

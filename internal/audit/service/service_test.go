@@ -33,7 +33,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"agentpassport.dev/operator/internal/audit"
-	"agentpassport.dev/operator/internal/audit/access"
+	"agentpassport.dev/operator/internal/access"
 	"agentpassport.dev/operator/internal/audit/audittest"
 	"agentpassport.dev/operator/internal/audit/index"
 	"agentpassport.dev/operator/internal/audit/service"
@@ -57,16 +57,16 @@ func (r rights) Authenticate(request *http.Request) (user.Info, error) {
 
 func (r rights) Authorize(_ context.Context, who user.Info, right access.Right) error {
 	// A right in all of the cluster is one in each namespace, as with RBAC.
-	if slices.Contains(r[who.GetName()], right) || slices.Contains(r[who.GetName()], access.Right{Verb: right.Verb}) {
+	if slices.Contains(r[who.GetName()], right) || slices.Contains(r[who.GetName()], service.Right(right.Verb, "")) {
 		return nil
 	}
 	return fmt.Errorf("%w: no right to %s", access.ErrForbidden, right)
 }
 
 var everybody = rights{
-	"manager":      {{Verb: access.Create}},
-	"auditor":      {{Verb: access.List}, {Verb: access.Get}},
-	"team-support": {{Verb: access.List, Namespace: "support"}},
+	"manager":      {service.Right(access.Create, "")},
+	"auditor":      {service.Right(access.List, ""), service.Right(access.Get, "")},
+	"team-support": {service.Right(access.List, "support")},
 	"nobody":       nil,
 }
 

@@ -1,4 +1,11 @@
 package decision
 
-// Constraints are the constraints on a service, ready to be asked.
+import "agentpassport.dev/operator/api/v1alpha1"
+
+// Constraints of one service, compiled. All must hold.
 type Constraints struct{}
+
+// Compile reads constraints, once a passport. One that cannot be read compiles to one that never holds.
+func Compile(constraints []v1alpha1.Constraint) Constraints {
+	return Constraints{}
+}

@@ -141,8 +141,11 @@ type Request struct {
 	Service v1alpha1.ServiceName
 	// Method as it was given: only upper-case tokens are let through.
 	Method string
-	// Target, normalised: what is judged is what is sent.
+	// Target, normalised: what is judged is what is sent. It is read from a target.Reference with the
+	// base of the connection.
 	Target target.Target
+	// TargetError says why Target could not be read; nil where it could.
+	TargetError error
 	// Header that the agent gave, without what belongs to the gateway and to the connection.
 	Header http.Header
 	// Body that the agent gave, whole; nil where there is none or it was not read (see Body needs).
@@ -200,6 +203,7 @@ const (
 	CodeLimited          Code = "rate_limited"
 	CodeTooLarge         Code = "too_large"
 	CodeUpstream         Code = "upstream_failed"
+	CodeUpstreamTimeout  Code = "upstream_timeout"
 )
 
 // Decision is what becomes of a call.

@@ -1,11 +1,6 @@
-// Package access decides who may append to and read the audit log, as the API server says: who the
-// caller is by client certificate or TokenReview, what it may by SubjectAccessReview.
-//
-// The rights are on the resource auditrecords of agentpassport.dev, which is no stored resource:
-//
-//	create             append records; cluster-wide
-//	list               read rows; in a namespace those of it, cluster-wide all
-//	get                one record, proofs, tiles, the verification; cluster-wide
+// Package access decides who may do what, as the API server says: who the caller is by client
+// certificate or TokenReview, what it may by SubjectAccessReview. Nothing is granted here that RBAC does
+// not grant.
 package access
 
 import (
@@ -34,10 +29,6 @@ import (
 )
 
 const (
-	group    = "agentpassport.dev"
-	version  = "v1alpha1"
-	resource = "auditrecords"
-
 	// How long answers of the API server are believed. A right that was taken away is gone after
 	// allowedFor, one that was given is there after deniedFor.
 	tokensFor  = time.Minute
@@ -55,32 +46,6 @@ var (
 	// ErrUnavailable means that the API server could not be asked.
 	ErrUnavailable = errors.New("the API server could not be asked")
 )
-
-// Verb is what a caller wants to do with auditrecords.
-type Verb string
-
-// The verbs.
-const (
-	Create Verb = "create"
-	List   Verb = "list"
-	Get    Verb = "get"
-)
-
-// Right is what a request needs.
-type Right struct {
-	Verb Verb
-	// Namespace is empty for all of the cluster.
-	Namespace string
-}
-
-// String is the right in words.
-func (r Right) String() string {
-	where := "cluster-wide"
-	if r.Namespace != "" {
-		where = "in namespace " + r.Namespace
-	}
-	return fmt.Sprintf("%s %s.%s %s", r.Verb, resource, group, where)
-}
 
 // Options are what access is decided by.
 type Options struct {
@@ -160,10 +125,7 @@ func (a *Access) Authenticate(request *http.Request) (user.Info, error) {
 // Authorize returns nil where the caller has the right. The error is an ErrForbidden, which names the
 // right, or an ErrUnavailable.
 func (a *Access) Authorize(ctx context.Context, who user.Info, right Right) error {
-	decision, _, err := a.authorizer.Authorize(ctx, authorizer.AttributesRecord{
-		User: who, Verb: string(right.Verb), Namespace: right.Namespace,
-		APIGroup: group, APIVersion: version, Resource: resource, ResourceRequest: true,
-	})
+	decision, _, err := a.authorizer.Authorize(ctx, right.attributes(who))
 	if decision == authorizer.DecisionAllow {
 		return nil
 	}
@@ -171,8 +133,8 @@ func (a *Access) Authorize(ctx context.Context, who user.Info, right Right) erro
 		a.log.Error(err, "SubjectAccessReview failed", "user", who.GetName(), "right", right.String())
 		return fmt.Errorf("%w what the caller may; try again", ErrUnavailable)
 	}
-	return fmt.Errorf("%w: %s lacks the right to %s; a role with verb %s on %s.%s grants it",
-		ErrForbidden, who.GetName(), right, right.Verb, resource, group)
+	return fmt.Errorf("%w: %s lacks the right to %s; a role with verb %s on %s grants it",
+		ErrForbidden, who.GetName(), right, right.Verb, right.kind())
 }
 
 // unreachable tells an API server that did not answer as it should from a credential that is none.

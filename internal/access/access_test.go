@@ -22,7 +22,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"agentpassport.dev/operator/internal/audit/access"
+	"agentpassport.dev/operator/internal/access"
 	"agentpassport.dev/operator/internal/audit/audittest"
 	"agentpassport.dev/operator/test/apiserver"
 )
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 func run(m *testing.M) int {
 	ctx := context.Background()
 	var err error
-	if server, err = apiserver.Start(ctx, "../../..", apiserver.AllPolicies); err != nil {
+	if server, err = apiserver.Start(ctx, "../..", apiserver.AllPolicies); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -54,22 +54,30 @@ func run(m *testing.M) int {
 }
 
 // install makes ServiceAccounts: an appender, an auditor, one who lists the rows of a namespace, one who
-// may all of it in vain, since on another resource, and one who may nothing.
+// may all of it in vain, since on another resource, one who may nothing, and three whose right is on a
+// named object, on a subresource and on another group.
 func install(ctx context.Context, admin client.Client) error {
 	objects := []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}}
-	for _, name := range []string{"appender", "auditor", "team", "other", "nobody"} {
+	for _, name := range []string{"appender", "auditor", "team", "other", "nobody", "agent", "operator", "apps"} {
 		objects = append(objects, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}})
 	}
-	role := func(name, resource string, verbs ...string) {
+	rule := func(name string, rule rbacv1.PolicyRule) {
 		objects = append(objects, &rbacv1.ClusterRole{
-			ObjectMeta: metav1.ObjectMeta{Name: "test-" + name},
-			Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"agentpassport.dev"}, Resources: []string{resource}, Verbs: verbs}},
+			ObjectMeta: metav1.ObjectMeta{Name: "test-" + name}, Rules: []rbacv1.PolicyRule{rule},
 		})
+	}
+	role := func(name, resource string, verbs ...string) {
+		rule(name, rbacv1.PolicyRule{APIGroups: []string{"agentpassport.dev"}, Resources: []string{resource}, Verbs: verbs})
 	}
 	role("appender", "auditrecords", "create")
 	role("auditor", "auditrecords", "list", "get")
 	role("team", "auditrecords", "list", "get")
 	role("other", "passports", "create", "list", "get")
+	rule("agent", rbacv1.PolicyRule{
+		APIGroups: []string{"agentpassport.dev"}, Resources: []string{"agentpassports"}, ResourceNames: []string{"support-bot"}, Verbs: []string{"use"},
+	})
+	role("operator", "passports/status", "update")
+	rule("apps", rbacv1.PolicyRule{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"get"}})
 	bound := func(name string) (rbacv1.RoleRef, []rbacv1.Subject) {
 		return rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "test-" + name},
 			[]rbacv1.Subject{
@@ -78,7 +86,7 @@ func install(ctx context.Context, admin client.Client) error {
 				{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "group-" + name},
 			}
 	}
-	for _, name := range []string{"appender", "auditor", "other"} {
+	for _, name := range []string{"appender", "auditor", "other", "agent", "operator", "apps"} {
 		ref, subjects := bound(name)
 		objects = append(objects, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "test-" + name}, RoleRef: ref, Subjects: subjects})
 	}
@@ -184,11 +192,18 @@ func TestWhatMayThey(t *testing.T) {
 	ca := audittest.NewAuthority(t)
 	a := newAccess(t, ca, server.Config(""))
 	rights := map[string]access.Right{
-		"append":       {Verb: access.Create},
-		"list":         {Verb: access.List},
-		"list in":      {Verb: access.List, Namespace: namespace},
-		"list in else": {Verb: access.List, Namespace: "default"},
-		"get":          {Verb: access.Get},
+		"append":       {Verb: access.Create, Resource: "auditrecords"},
+		"list":         {Verb: access.List, Resource: "auditrecords"},
+		"list in":      {Verb: access.List, Resource: "auditrecords", Namespace: namespace},
+		"list in else": {Verb: access.List, Resource: "auditrecords", Namespace: "default"},
+		"get":          {Verb: access.Get, Resource: "auditrecords"},
+		"use":          {Verb: access.Use, Resource: "agentpassports", Namespace: namespace, Name: "support-bot"},
+		"use another":  {Verb: access.Use, Resource: "agentpassports", Namespace: namespace, Name: "other-bot"},
+		"use all":      {Verb: access.Use, Resource: "agentpassports", Namespace: namespace},
+		"status":       {Verb: access.Update, Resource: "passports", Subresource: "status", Namespace: namespace},
+		"spec":         {Verb: access.Update, Resource: "passports", Namespace: namespace},
+		"core":         {Verb: access.Get, Group: "apps", Resource: "deployments", Namespace: namespace},
+		"not core":     {Verb: access.Get, Resource: "deployments", Namespace: namespace},
 	}
 	may := map[string][]string{
 		"appender": {"append"},
@@ -196,6 +211,9 @@ func TestWhatMayThey(t *testing.T) {
 		"team":     {"list in"},
 		"other":    nil,
 		"nobody":   nil,
+		"agent":    {"use"},
+		"operator": {"status"},
+		"apps":     {"core"},
 	}
 	for account, allowed := range may {
 		byToken, err := a.Authenticate(bearer(token(t, account, audience)))
@@ -236,7 +254,7 @@ func TestAnAPIServerThatIsAway(t *testing.T) {
 	if _, err := a.Authenticate(bearer(token(t, "auditor", audience))); !errors.Is(err, access.ErrUnavailable) {
 		t.Error(err)
 	}
-	if err := a.Authorize(t.Context(), &user.DefaultInfo{Name: "cert-auditor"}, access.Right{Verb: access.List}); !errors.Is(err, access.ErrUnavailable) {
+	if err := a.Authorize(t.Context(), &user.DefaultInfo{Name: "cert-auditor"}, access.Right{Verb: access.List, Resource: "auditrecords"}); !errors.Is(err, access.ErrUnavailable) {
 		t.Error(err)
 	}
 	// Nor where the service itself may not ask.

@@ -1,0 +1,90 @@
+package credential
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Apply puts the credential into a call: it changes header and returns the new raw query. What the caller
+// gave in its place is gone, however it was spelt.
+func (v *Value) Apply(header http.Header, rawQuery string) string {
+	if v.secret.query {
+		return v.applyQuery(rawQuery)
+	}
+	for name := range header {
+		if sameHeader(name, v.secret.name) {
+			delete(header, name)
+		}
+	}
+	header[v.secret.name] = []string{v.secret.sent}
+	return rawQuery
+}
+
+// sameHeader also takes X_Api_Key for X-Api-Key, as CGI and its heirs do.
+func sameHeader(a, b string) bool {
+	return strings.EqualFold(strings.ReplaceAll(a, "_", "-"), strings.ReplaceAll(b, "_", "-"))
+}
+
+func (v *Value) applyQuery(rawQuery string) string {
+	own := url.QueryEscape(v.secret.name) + "=" + v.secret.sent
+	if rawQuery == "" {
+		return own
+	}
+	var kept []string
+	for piece := range strings.SplitSeq(rawQuery, "&") {
+		// Some servers take a semicolon for an ampersand.
+		parts := strings.Split(piece, ";")
+		left := slices.DeleteFunc(parts, v.isParameter)
+		if len(left) > 0 {
+			kept = append(kept, strings.Join(left, ";"))
+		}
+	}
+	return strings.Join(append(kept, own), "&")
+}
+
+// isParameter says whether a server may take this for the credential's parameter: some compare names
+// without case, and some read name[] and name[x] as parts of name.
+func (v *Value) isParameter(part string) bool {
+	name, _, _ := strings.Cut(part, "=")
+	name = unescape(name)
+	if strings.EqualFold(name, v.secret.name) {
+		return true
+	}
+	name, _, indexed := strings.Cut(name, "[")
+	return indexed && strings.EqualFold(name, v.secret.name)
+}
+
+// unescape decodes what can be decoded and leaves the rest as it is, as lenient servers do.
+func unescape(text string) string {
+	if !strings.ContainsAny(text, "%+") {
+		return text
+	}
+	var out strings.Builder
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '+':
+			out.WriteByte(' ')
+		case text[i] == '%' && i+2 < len(text) && hex(text[i+1]) >= 0 && hex(text[i+2]) >= 0:
+			out.WriteByte(byte(hex(text[i+1])<<4 | hex(text[i+2])))
+			i += 2
+		default:
+			out.WriteByte(text[i])
+		}
+	}
+	return out.String()
+}
+
+func hex(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c && c <= 'f':
+		return int(c-'a') + 10
+	case 'A' <= c && c <= 'F':
+		return int(c-'A') + 10
+	default:
+		return -1
+	}
+}
