@@ -15,12 +15,19 @@ const (
 	SecretKeyToken = "token"
 	// SecretKeyJWKS is the data key of the JWKS (RFC 7517) that verifies the token.
 	SecretKeyJWKS = "jwks.json"
+	// SecretKeyGatewayURL is the data key of the gateway's URL; absent where the operator knows of none.
+	SecretKeyGatewayURL = "gateway-url"
+	// SecretKeyGatewayCA is the data key of the authority of the gateway's certificate, PEM; beside the
+	// URL, and only there.
+	SecretKeyGatewayCA = "gateway-ca.crt"
 	// LabelPassportUID on a token Secret holds the UID of its Passport.
 	LabelPassportUID = "agentpassport.dev/passport-uid"
 	// LabelExcludeFromBackup on missions and their Secrets has Velero leave them out: a mission that
 	// is over does not come back to life from a backup.
 	LabelExcludeFromBackup = "velero.io/exclude-from-backup"
-	// AnnotationChangedBy on an AgentPassport names who changed its spec last.
+	// LabelGateway is "true" on the Lease that a gateway keeps while it lives.
+	LabelGateway = "agentpassport.dev/gateway"
+	// AnnotationChangedBy on an AgentPassport or a ServiceConnection names who changed its spec last.
 	AnnotationChangedBy = "agentpassport.dev/changed-by"
 )
 

@@ -14,7 +14,7 @@ import (
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
-	"agentpassport.dev/operator/internal/audit/servingcert"
+	"agentpassport.dev/operator/internal/servingcert"
 )
 
 // shutdownTimeout is how long requests may take to end.
@@ -77,7 +77,7 @@ func (s *server) certificate(ctx context.Context) (func(*tls.ClientHelloInfo) (*
 		}()
 		return files.GetCertificate, nil
 	}
-	authority, err := servingcert.LoadAuthority(ctx, s.client, s.namespace, rand.Reader, s.clock.Now())
+	authority, err := servingcert.LoadAuthority(ctx, s.client, servingcert.AuditLog(s.namespace), rand.Reader, s.clock.Now())
 	if err != nil {
 		return nil, fmt.Errorf("a certificate of its own making: %w", err)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"agentpassport.dev/operator/internal/audit/keysecret"
 	"agentpassport.dev/operator/internal/audit/mirror"
-	"agentpassport.dev/operator/internal/audit/servingcert"
+	"agentpassport.dev/operator/internal/servingcert"
 )
 
 func shipped(t *testing.T, path string, into any) {
@@ -61,10 +61,10 @@ func TestTheShippedRole(t *testing.T) {
 			names[rule.Resources[0]] = rule.ResourceNames
 		}
 	}
-	if want := []string{keysecret.Name, servingcert.SecretName}; !slices.Equal(names["secrets"], want) {
+	if want := []string{keysecret.Name, servingcert.AuditLogName}; !slices.Equal(names["secrets"], want) {
 		t.Errorf("Secrets %v, want %v", names["secrets"], want)
 	}
-	if want := []string{mirror.Name, servingcert.ConfigMapName}; !slices.Equal(names["configmaps"], want) {
+	if want := []string{mirror.Name, servingcert.AuditLogName}; !slices.Equal(names["configmaps"], want) {
 		t.Errorf("ConfigMaps %v, want %v", names["configmaps"], want)
 	}
 }

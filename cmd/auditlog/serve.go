@@ -27,7 +27,7 @@ import (
 	"agentpassport.dev/operator/internal/audit/forward"
 	"agentpassport.dev/operator/internal/audit/keysecret"
 	"agentpassport.dev/operator/internal/audit/mirror"
-	"agentpassport.dev/operator/internal/audit/servingcert"
+	"agentpassport.dev/operator/internal/servingcert"
 	"agentpassport.dev/operator/internal/audit/wire"
 )
 
@@ -83,7 +83,7 @@ func newServeCommand() *cobra.Command {
 	set.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "The address of /healthz and /readyz.")
 	set.StringVar(&f.metricsAddress, "metrics-bind-address", ":8080", "The address of the metrics endpoint; 0 switches it off.")
 	set.BoolVar(&f.metricsSecure, "metrics-secure", true, "Serve metrics over HTTPS, to those whom RBAC lets get /metrics.")
-	set.StringVar(&f.certFile, "tls-cert-file", "", "The certificate of the service, PEM. A new one is taken up while it runs. Empty: one of its own making, whose authority is published in ConfigMap "+servingcert.ConfigMapName+".")
+	set.StringVar(&f.certFile, "tls-cert-file", "", "The certificate of the service, PEM. A new one is taken up while it runs. Empty: one of its own making, whose authority is published in ConfigMap "+servingcert.AuditLogName+".")
 	set.StringVar(&f.privateKeyFile, "tls-private-key-file", "", "The private key of that certificate, PEM.")
 	set.StringSliceVar(&f.servingNames, "serving-names", nil, "The DNS names and IP addresses in a certificate of its own making; empty: that of the Service in --namespace.")
 	set.StringVar(&f.clientCAFile, "client-ca-file", "", "The authorities that may sign certificates of clients, PEM; their common name is the user, their organizations the groups. Empty: clients need a token.")

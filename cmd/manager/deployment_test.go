@@ -8,7 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"agentpassport.dev/operator/internal/audit/servingcert"
+	"agentpassport.dev/operator/internal/servingcert"
 	"agentpassport.dev/operator/internal/audit/wire"
 )
 
@@ -40,7 +40,7 @@ func TestTheShippedFlags(t *testing.T) {
 		}
 	}
 	ca := mounted[path.Dir(f.auditLog.CAFile)]
-	if ca.ConfigMap == nil || ca.ConfigMap.Name != servingcert.ConfigMapName || path.Base(f.auditLog.CAFile) != servingcert.ConfigMapKey {
+	if ca.ConfigMap == nil || ca.ConfigMap.Name != servingcert.AuditLogName || path.Base(f.auditLog.CAFile) != servingcert.ConfigMapKey {
 		t.Errorf("--audit-log-ca-file=%s is not the published authority: %+v", f.auditLog.CAFile, ca)
 	}
 	if ca.ConfigMap != nil && (ca.ConfigMap.Optional == nil || !*ca.ConfigMap.Optional) {

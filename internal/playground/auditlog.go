@@ -10,7 +10,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"agentpassport.dev/operator/internal/audit/servingcert"
+	"agentpassport.dev/operator/internal/servingcert"
 	"agentpassport.dev/operator/internal/audit/wire"
 )
 
@@ -58,7 +58,7 @@ func startAuditLog(ctx context.Context, root, state string, cfg *rest.Config, ad
 	}
 	a.close = stop
 	var published corev1.ConfigMap
-	key := client.ObjectKey{Namespace: operatorNamespace, Name: servingcert.ConfigMapName}
+	key := client.ObjectKey{Namespace: operatorNamespace, Name: servingcert.AuditLogName}
 	if err := admin.Get(ctx, key, &published); err != nil {
 		return nil, errors.Join(err, a.stop())
 	}

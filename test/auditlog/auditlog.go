@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	auditclient "agentpassport.dev/operator/internal/audit/client"
-	"agentpassport.dev/operator/internal/audit/servingcert"
+	"agentpassport.dev/operator/internal/servingcert"
 	"agentpassport.dev/operator/internal/audit/wire"
 	"agentpassport.dev/operator/test/apiserver"
 	"agentpassport.dev/operator/test/process"
@@ -92,7 +92,7 @@ func (a *AuditLog) Launch() (err error) {
 
 func (a *AuditLog) writeCA(ctx context.Context, server *apiserver.Server) error {
 	var published corev1.ConfigMap
-	key := client.ObjectKey{Namespace: apiserver.OperatorNamespace, Name: servingcert.ConfigMapName}
+	key := client.ObjectKey{Namespace: apiserver.OperatorNamespace, Name: servingcert.AuditLogName}
 	if err := server.Admin().Get(ctx, key, &published); err != nil {
 		return err
 	}

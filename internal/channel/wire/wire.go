@@ -25,6 +25,9 @@ type TokenRequest struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	UID       string `json:"uid"`
+	// ExpiresAt is the newest stored expiry that the asker knows of: the token has that one or a later
+	// one, however old the manager's own view is. Zero where it knows of none.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
 // TokenAnswer is the token, with the expiry that it carries.
@@ -94,6 +97,9 @@ type Error struct {
 	Code    Code   `json:"code"`
 	Message string `json:"message"`
 }
+
+// Error implements error.
+func (e *Error) Error() string { return e.Message }
 
 // Code tells errors apart.
 type Code string

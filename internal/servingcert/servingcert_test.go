@@ -13,7 +13,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"agentpassport.dev/operator/internal/audit/servingcert"
+	"agentpassport.dev/operator/internal/servingcert"
 	"agentpassport.dev/operator/test/apiserver"
 )
 
@@ -21,7 +21,7 @@ var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func TestAuthority(t *testing.T) {
 	ctx := context.Background()
-	server, err := apiserver.Start(ctx, "../../..", apiserver.ValidatingPolicies)
+	server, err := apiserver.Start(ctx, "../..", apiserver.ValidatingPolicies)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,18 +35,18 @@ func TestAuthority(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	authority, err := servingcert.LoadAuthority(ctx, c, namespace, rand.Reader, noon)
+	authority, err := servingcert.LoadAuthority(ctx, c, servingcert.AuditLog(namespace), rand.Reader, noon)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := servingcert.LoadAuthority(ctx, c, namespace, rand.Reader, noon.Add(time.Hour))
+	again, err := servingcert.LoadAuthority(ctx, c, servingcert.AuditLog(namespace), rand.Reader, noon.Add(time.Hour))
 	if err != nil || !bytes.Equal(again.PEM, authority.PEM) {
 		t.Fatalf("another authority after a restart: %v", err)
 	}
 
 	t.Run("is published, and published again", func(t *testing.T) {
 		published := &corev1.ConfigMap{}
-		key := client.ObjectKey{Namespace: namespace, Name: servingcert.ConfigMapName}
+		key := client.ObjectKey{Namespace: namespace, Name: servingcert.AuditLogName}
 		if err := c.Get(ctx, key, published); err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +54,7 @@ func TestAuthority(t *testing.T) {
 		if err := c.Update(ctx, published); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := servingcert.LoadAuthority(ctx, c, namespace, rand.Reader, noon); err != nil {
+		if _, err := servingcert.LoadAuthority(ctx, c, servingcert.AuditLog(namespace), rand.Reader, noon); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.Get(ctx, key, published); err != nil || published.Data[servingcert.ConfigMapKey] != string(authority.PEM) {
@@ -99,11 +99,11 @@ func TestAuthority(t *testing.T) {
 
 	t.Run("leaves another's Secret alone", func(t *testing.T) {
 		secret := &corev1.Secret{}
-		key := client.ObjectKey{Namespace: namespace, Name: servingcert.SecretName}
+		key := client.ObjectKey{Namespace: namespace, Name: servingcert.AuditLogName}
 		if err := c.Get(ctx, key, secret); err != nil {
 			t.Fatal(err)
 		}
-		foreign, err := servingcert.LoadAuthority(ctx, c, "default", rand.Reader, noon)
+		foreign, err := servingcert.LoadAuthority(ctx, c, servingcert.AuditLog("default"), rand.Reader, noon)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +111,7 @@ func TestAuthority(t *testing.T) {
 		if err := c.Update(ctx, secret); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := servingcert.LoadAuthority(ctx, c, namespace, rand.Reader, noon); !errors.Is(err, servingcert.ErrForeign) {
+		if _, err := servingcert.LoadAuthority(ctx, c, servingcert.AuditLog(namespace), rand.Reader, noon); !errors.Is(err, servingcert.ErrForeign) {
 			t.Errorf("%v, want ErrForeign", err)
 		}
 	})

@@ -8,7 +8,6 @@ import (
 	"crypto/elliptic"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -24,22 +23,15 @@ import (
 )
 
 const (
-	// SecretName is the Secret of the authority, in the service's namespace.
-	SecretName = "agent-passport-auditlog-ca"
-	// ConfigMapName is the ConfigMap that publishes the authority's certificate, for clients.
-	ConfigMapName = "agent-passport-auditlog-ca"
-	// ConfigMapKey is the key of its data.
-	ConfigMapKey = "ca.crt"
-
 	authorityLife = 10 * 365 * 24 * time.Hour
 	// backdate is for clients whose clocks are behind.
 	backdate = time.Hour
 )
 
 // ErrForeign means that the Secret holds something else. It is left as it is.
-var ErrForeign = errors.New("the Secret does not hold the audit log's authority")
+var ErrForeign = errors.New("the Secret does not hold the authority")
 
-// Authority signs the certificates of one service.
+// Authority signs certificates.
 type Authority struct {
 	certificate *x509.Certificate
 	key         crypto.Signer
@@ -49,32 +41,32 @@ type Authority struct {
 
 // LoadAuthority reads the authority from its Secret, makes one where there is none, and publishes its
 // certificate. random gives the key. The client must not read from a cache.
-func LoadAuthority(ctx context.Context, c client.Client, namespace string, random io.Reader, now time.Time) (*Authority, error) {
-	secret, err := authoritySecret(ctx, c, namespace, random, now)
+func LoadAuthority(ctx context.Context, c client.Client, place Place, random io.Reader, now time.Time) (*Authority, error) {
+	secret, err := authoritySecret(ctx, c, place, random, now)
 	if err != nil {
-		return nil, fmt.Errorf("secret %s/%s: %w", namespace, SecretName, err)
+		return nil, fmt.Errorf("secret %s/%s: %w", place.Namespace, place.Secret, err)
 	}
 	authority, err := parse(secret.Data)
 	if err != nil {
-		return nil, fmt.Errorf("secret %s/%s: %w; delete it to begin with a new authority", namespace, SecretName, err)
+		return nil, fmt.Errorf("secret %s/%s: %w; delete it to begin with a new authority", place.Namespace, place.Secret, err)
 	}
-	if err := publish(ctx, c, namespace, authority.PEM); err != nil {
-		return nil, fmt.Errorf("configmap %s/%s: %w", namespace, ConfigMapName, err)
+	if err := publish(ctx, c, place, authority.PEM); err != nil {
+		return nil, fmt.Errorf("configmap %s/%s: %w", place.Namespace, place.ConfigMap, err)
 	}
 	return authority, nil
 }
 
-func authoritySecret(ctx context.Context, c client.Client, namespace string, random io.Reader, now time.Time) (*corev1.Secret, error) {
-	key := client.ObjectKey{Namespace: namespace, Name: SecretName}
+func authoritySecret(ctx context.Context, c client.Client, place Place, random io.Reader, now time.Time) (*corev1.Secret, error) {
+	key := client.ObjectKey{Namespace: place.Namespace, Name: place.Secret}
 	secret := &corev1.Secret{}
 	if err := c.Get(ctx, key, secret); !apierrors.IsNotFound(err) {
 		return secret, err
 	}
-	data, err := makeAuthority(random, now)
+	data, err := makeAuthority(place.CommonName, random, now)
 	if err != nil {
 		return nil, err
 	}
-	secret = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: SecretName}, Type: corev1.SecretTypeTLS, Data: data}
+	secret = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: place.Namespace, Name: place.Secret}, Type: corev1.SecretTypeTLS, Data: data}
 	err = c.Create(ctx, secret)
 	if apierrors.IsAlreadyExists(err) {
 		err = c.Get(ctx, key, secret)
@@ -82,13 +74,13 @@ func authoritySecret(ctx context.Context, c client.Client, namespace string, ran
 	return secret, err
 }
 
-func makeAuthority(random io.Reader, now time.Time) (map[string][]byte, error) {
+func makeAuthority(name string, random io.Reader, now time.Time) (map[string][]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), random)
 	if err != nil {
 		return nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "agent-passport-auditlog"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
 		NotBefore: now.Add(-backdate), NotAfter: now.Add(authorityLife),
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
 	}
@@ -96,14 +88,8 @@ func makeAuthority(random io.Reader, now time.Time) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	private, err := keyutil.MarshalPrivateKeyToPEM(key)
-	if err != nil {
-		return nil, err
-	}
-	return map[string][]byte{
-		corev1.TLSCertKey:       pem.EncodeToMemory(&pem.Block{Type: cert.CertificateBlockType, Bytes: signed}),
-		corev1.TLSPrivateKeyKey: private,
-	}, nil
+	pair, err := encode(signed, key)
+	return map[string][]byte{corev1.TLSCertKey: pair.Certificate, corev1.TLSPrivateKeyKey: pair.Key}, err
 }
 
 // parse quotes nothing of what it cannot read: it was meant to be a private key.
@@ -123,13 +109,14 @@ func parse(data map[string][]byte) (*Authority, error) {
 	return &Authority{certificate: certificates[0], key: key, PEM: data[corev1.TLSCertKey]}, nil
 }
 
-func publish(ctx context.Context, c client.Client, namespace string, certificate []byte) error {
+func publish(ctx context.Context, c client.Client, place Place, certificate []byte) error {
 	var published corev1.ConfigMap
-	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ConfigMapName}, &published)
+	err := c.Get(ctx, client.ObjectKey{Namespace: place.Namespace, Name: place.ConfigMap}, &published)
 	want := map[string]string{ConfigMapKey: string(certificate)}
 	switch {
 	case apierrors.IsNotFound(err):
-		return c.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: ConfigMapName}, Data: want})
+		made := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: place.Namespace, Name: place.ConfigMap}, Data: want}
+		return client.IgnoreAlreadyExists(c.Create(ctx, made)) // another replica was faster
 	case err != nil || bytes.Equal([]byte(published.Data[ConfigMapKey]), certificate):
 		return err
 	default:
