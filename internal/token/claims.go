@@ -34,6 +34,8 @@ type Claims struct {
 	Expiry int64 `json:"exp"`
 	// ID stays the same however often the leash is renewed; see JTI.
 	ID string `json:"jti"`
+	// Status is where its end shows; nil where it was issued before there were status lists.
+	Status *Status `json:"status,omitempty"`
 	// Mission is what the passport was asked for.
 	Mission Mission `json:"mission"`
 	// Passport is what it allows, and under which rules.
@@ -185,6 +187,8 @@ func (c *Claims) check() error {
 		return fmt.Errorf("%w: iss, sub, aud and jti are required", ErrMalformed)
 	case c.IssuedAt <= 0, c.NotBefore <= 0, c.Expiry <= 0:
 		return fmt.Errorf("%w: iat, nbf and exp are required", ErrMalformed)
+	case c.Status != nil && (c.Status.StatusList.Index < 0 || c.Status.StatusList.Index >= StatusListSize || c.Status.StatusList.URI == ""):
+		return fmt.Errorf("%w: status names no place in a status list", ErrMalformed)
 	case c.Expiry-c.IssuedAt > int64(MaxLifetime/time.Second):
 		return ErrLifetime
 	}

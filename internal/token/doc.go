@@ -12,6 +12,9 @@
 // (MarshalRing, ParseRing) and published as a JWKS (RFC 7517) and an OpenID configuration by
 // NewHandler, so that any JWT library can verify a token with nothing else in hand.
 //
+// A StatusList tells offline verifiers which passports are over before their exp (IETF Token Status
+// List): SignStatusList signs one, with the same keys and another type, and VerifyStatusList reads it.
+//
 // The package is pure: it reads no clock, no cluster and no random source of its own. Callers pass
 // the time and the source. No error, and no printed Ring or Key, holds a token or a private key.
 package token

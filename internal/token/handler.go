@@ -39,16 +39,14 @@ func NewHandler(issuer string, ring func() (Ring, bool)) http.Handler {
 
 func document(ring func() (Ring, bool), content func(Ring) []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
 		keys, ok := ring()
 		if !ok {
-			w.Header().Set("Cache-Control", "no-store")
 			w.Header().Set("Retry-After", "5")
-			w.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = w.Write([]byte(`{"error":{"code":"KEYS_NOT_LOADED","message":"the signing keys are not loaded yet"}}`))
+			refuse(w, http.StatusServiceUnavailable, "KEYS_NOT_LOADED", "the signing keys are not loaded yet")
 			return
 		}
 		body := content(keys)
+		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", CacheSeconds))
 		w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(body)))
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))

@@ -32,9 +32,21 @@ func Sign(key Key, claims *Claims) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode the claims: %w", err)
 	}
+	token, err := seal(key, Type, payload)
+	if err != nil {
+		return "", err
+	}
+	if len(token) > MaxTokenBytes {
+		return "", ErrTooLarge
+	}
+	return token, nil
+}
+
+// seal signs a payload of a type. The same key and payload give the same bytes.
+func seal(key Key, typ jose.ContentType, payload []byte) (string, error) {
 	signer, err := jose.NewSigner(
 		jose.SigningKey{Algorithm: Algorithm, Key: jose.JSONWebKey{Key: key.private, KeyID: key.ID}},
-		(&jose.SignerOptions{}).WithType(Type))
+		(&jose.SignerOptions{}).WithType(typ))
 	if err != nil {
 		return "", errors.New("the signing key cannot be used")
 	}
@@ -46,14 +58,11 @@ func Sign(key Key, claims *Claims) (string, error) {
 	if err != nil {
 		return "", errors.New("serialising the signed token failed")
 	}
-	if len(token) > MaxTokenBytes {
-		return "", ErrTooLarge
-	}
 	return token, nil
 }
 
-// header is the one protected header that a token of this key has, encoded.
-func header(keyID string) string {
+// header is the one protected header that a token of this type and key has, encoded.
+func header(typ, keyID string) string {
 	return base64.RawURLEncoding.EncodeToString(
-		[]byte(`{"alg":"` + string(Algorithm) + `","kid":"` + keyID + `","typ":"` + Type + `"}`))
+		[]byte(`{"alg":"` + string(Algorithm) + `","kid":"` + keyID + `","typ":"` + typ + `"}`))
 }

@@ -20,8 +20,8 @@ var (
 	ErrMalformed = errors.New("token is malformed")
 	// ErrTooLarge means that it is longer than MaxTokenBytes.
 	ErrTooLarge = fmt.Errorf("token is larger than %d bytes", MaxTokenBytes)
-	// ErrType means that its typ is not Type: it was signed for another purpose.
-	ErrType = errors.New("token is not of type " + Type)
+	// ErrType means that its typ is not the one asked for: it was signed for another purpose.
+	ErrType = errors.New("token is not of the type that is asked for")
 	// ErrAlgorithm means that its alg is not Algorithm.
 	ErrAlgorithm = errors.New("token is not signed with " + string(Algorithm))
 	// ErrUnknownKey means that no key of the set has its kid. Fetching the set again may help.
@@ -80,7 +80,10 @@ func Verify(token string, keys KeySet, want Expectation) (*Claims, error) {
 // VerifySignature returns the claims of an authentic token, whatever its issuer, audience and
 // time. The operator adopts its own token by it after a crash; to let anyone in, use Verify.
 func VerifySignature(token string, keys KeySet) (*Claims, error) {
-	payload, err := open(token, keys)
+	if len(token) > MaxTokenBytes {
+		return nil, ErrTooLarge
+	}
+	payload, err := open(token, Type, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -94,12 +97,9 @@ func VerifySignature(token string, keys KeySet) (*Claims, error) {
 	return claims, nil
 }
 
-// open returns the payload of a token that one of the keys signed. The errors of the library are
-// not passed on, since they quote the token.
-func open(token string, keys KeySet) ([]byte, error) {
-	if len(token) > MaxTokenBytes {
-		return nil, ErrTooLarge
-	}
+// open returns the payload of a token of a type that one of the keys signed. The errors of the
+// library are not passed on, since they quote the token.
+func open(token, typ string, keys KeySet) ([]byte, error) {
 	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{Algorithm})
 	if unexpected := new(jose.ErrUnexpectedSignatureAlgorithm); errors.As(err, &unexpected) {
 		return nil, ErrAlgorithm
@@ -108,11 +108,11 @@ func open(token string, keys KeySet) ([]byte, error) {
 		return nil, fmt.Errorf("%w: not a compact JWS", ErrMalformed)
 	}
 	protected := signed.Signatures[0].Protected
-	if protected.ExtraHeaders[jose.HeaderType] != Type {
+	if protected.ExtraHeaders[jose.HeaderType] != typ {
 		return nil, ErrType
 	}
 	// A header of our own has no room for jku, jwk, x5c, crit or b64: the keys come from the caller.
-	if !strings.HasPrefix(token, header(protected.KeyID)+".") {
+	if !strings.HasPrefix(token, header(typ, protected.KeyID)+".") {
 		return nil, fmt.Errorf("%w: the header has more than alg, kid and typ", ErrMalformed)
 	}
 	// Base64 can spell the same bytes in several ways: a digest of a token must know only one.

@@ -136,7 +136,8 @@ func TestVerifyRefusesForgeries(t *testing.T) {
 		"aud is empty":      {goodHeader, claims(`["`+audience+`"]`, `[]`), token.ErrMalformed},
 		"aud is null":       {goodHeader, claims(`["`+audience+`"]`, `null`), token.ErrMalformed},
 		"value is a number": {goodHeader, claims(`"value":"/api/v2/"`, `"value":7`), token.ErrMalformed},
-		"an unknown claim":  {goodHeader, claims(`{"iss"`, `{"status":{"status_list":{"idx":1}},"iss"`), nil},
+		"an unknown claim":  {goodHeader, claims(`{"iss"`, `{"cnf":{"jkt":"x"},"iss"`), nil},
+		"status is nowhere": {goodHeader, claims(`{"iss"`, `{"status":{"status_list":{"idx":1}},"iss"`), token.ErrMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := token.Verify(forge(t, test.header, test.claims), rfcRing(t), gateway())
