@@ -12,10 +12,11 @@ import (
 	"net"
 	"net/http"
 	"regexp"
-	"sync/atomic"
 
 	"k8s.io/apiserver/pkg/authentication/user"
 	strictjson "sigs.k8s.io/json"
+
+	"agentpassport.dev/operator/internal/access"
 )
 
 const (
@@ -28,8 +29,6 @@ const (
 type service struct {
 	Options
 	limiter *limiter
-	// parsed is the key set as it was read last.
-	parsed atomic.Pointer[keySet]
 }
 
 func newService(options Options) *service {
@@ -78,7 +77,7 @@ func (s *service) admit(c *call, route route) error {
 	}
 	who, err := s.Access.Authenticate(c.r)
 	if err != nil {
-		if errors.Is(err, ErrUnauthenticated) {
+		if errors.Is(err, access.ErrUnauthenticated) {
 			_ = s.limiter.take("guesses:" + source)
 		}
 		return err

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/access"
 )
 
 // Code is the contract of an error: clients compare it, and nothing else.
@@ -189,8 +190,12 @@ func toFailure(err error) (*failure, bool) {
 	switch {
 	case errors.As(err, &known):
 		return known, true
-	case errors.Is(err, ErrUnauthenticated):
-		return fail(CodeUnauthorized, "show a Kubernetes token for the gateway's audience: Authorization: Bearer TOKEN"), true
+	case errors.Is(err, access.ErrUnauthenticated):
+		return fail(CodeUnauthorized, "%s", err.Error()), true
+	case errors.Is(err, access.ErrForbidden):
+		return fail(CodeForbidden, "%s", err.Error()), true
+	case errors.Is(err, access.ErrUnavailable):
+		return fail(CodeUnavailable, "%s", err.Error()), true
 	case apierrors.IsInvalid(err):
 		return schemaFailure(err), true
 	case apierrors.IsForbidden(err):

@@ -2,7 +2,7 @@ package api
 
 import (
 	"context"
-	"errors"
+	"iter"
 	"net/http"
 	"net/url"
 	"time"
@@ -13,61 +13,36 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"agentpassport.dev/operator/internal/audit/wire"
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/access"
+	auditwire "agentpassport.dev/operator/internal/audit/wire"
+	"agentpassport.dev/operator/internal/channel/wire"
+	"agentpassport.dev/operator/internal/gateway/decision"
+	"agentpassport.dev/operator/internal/gateway/state"
+	"agentpassport.dev/operator/internal/token"
 )
 
-// Right is one thing that a caller wants to do, as RBAC puts it, in the group agentpassport.dev.
-type Right struct {
-	// Verb such as use, create or review.
-	Verb string
-	// Resource is the plural of a kind, or auditrecords.
-	Resource string
-	// Namespace is empty for all of the cluster.
-	Namespace string
-	// Name of the object; empty for all of them.
-	Name string
-}
-
-var (
-	// ErrUnauthenticated means that the caller showed no valid credential.
-	ErrUnauthenticated = errors.New("not authenticated")
-	// ErrForbidden means that the caller lacks the right.
-	ErrForbidden = errors.New("forbidden")
-	// ErrNotFound means that there is no such thing.
-	ErrNotFound = errors.New("not found")
-)
-
-// Access says who a caller is and what it may.
+// Access says who a caller is and what it may: access.Access.
 type Access interface {
-	// Authenticate says who sends a request. The error is an ErrUnauthenticated, or tells that the API
-	// server could not be asked.
 	Authenticate(request *http.Request) (user.Info, error)
-	// Authorize returns nil where the caller has the right. The error is an ErrForbidden, or tells that
-	// the API server could not be asked.
-	Authorize(ctx context.Context, who user.Info, right Right) error
+	Authorize(ctx context.Context, who user.Info, right access.Right) error
 }
 
-// Tokens gives the tokens of live passports.
+// Tokens gives the tokens of live passports: tokens.Cache.
 type Tokens interface {
-	// Token gives the token of an Active passport, signed with its stored expiry.
-	Token(ctx context.Context, namespace, name string, uid types.UID) (token string, expiresAt time.Time, err error)
+	// Token gives the token of an Active passport, whose stored expiry is at least the one that is given.
+	Token(ctx context.Context, namespace, name, uid string, expiry time.Time) (wire.TokenAnswer, error)
 }
 
-// Finder finds objects by the ids that this API gives them.
-type Finder interface {
-	// Passport gives the Passport with a jti. Where none is known it waits for one until ctx ends, since a
-	// watch may lag; then the error is that of ctx.
-	Passport(ctx context.Context, jti string) (types.NamespacedName, error)
-	// Checkout gives the Checkout with a ReviewID, likewise.
-	Checkout(ctx context.Context, id string) (types.NamespacedName, error)
-}
-
-// Waiter waits for what the operator writes.
-type Waiter interface {
-	// Await returns once until is true of object as it is stored, or was when it was deleted. object is as
-	// it was read or created, with its resource version, and becomes the newest that was seen. The error is
-	// that of ctx where it ends first.
-	Await(ctx context.Context, object client.Object, until func() bool) error
+// View is what the gateway knows by its watches: state.View. What it gives is not changed here.
+type View interface {
+	ByJTI(jti string) (*v1alpha1.Passport, bool)
+	Passports() iter.Seq[*v1alpha1.Passport]
+	Await(ctx context.Context, uid types.UID, wanted func(*v1alpha1.Passport) bool) (*v1alpha1.Passport, error)
+	AwaitCheckpoint(ctx context.Context, key client.ObjectKey, uid types.UID, wanted func(*v1alpha1.Checkpoint) bool) (*v1alpha1.Checkpoint, error)
+	AwaitCheckout(ctx context.Context, key client.ObjectKey, uid types.UID, wanted func(*v1alpha1.Checkout) bool) (*v1alpha1.Checkout, error)
+	Token(raw string) (*state.Verified, decision.TokenState)
+	LookLive(ctx context.Context, verified *state.Verified, service v1alpha1.ServiceName) (decision.Situation, error)
 }
 
 // Keys are the published keys.
@@ -77,19 +52,12 @@ type Keys interface {
 	JWKS() ([]byte, bool)
 }
 
-// StatusLists gives signed status lists.
-type StatusLists interface {
-	// StatusList gives one as a signed token, and for how long it may be cached. The error is an
-	// ErrNotFound where there is no such list.
-	StatusList(ctx context.Context, epoch, list int64) (signed []byte, maxAge time.Duration, err error)
-}
-
-// AuditLog reads the audit log as the gateway.
+// AuditLog reads the audit log as the gateway: the client of the audit log.
 type AuditLog interface {
 	// Get asks for a path, whatever comes. The body has to be closed.
 	Get(ctx context.Context, path string, query url.Values) (*http.Response, error)
 	// Calls gives what the gateways saw of one passport.
-	Calls(ctx context.Context, namespace, jti string) (wire.Calls, error)
+	Calls(ctx context.Context, namespace, jti string) (auditwire.Calls, error)
 }
 
 // Options are what the API works with.
@@ -98,11 +66,10 @@ type Options struct {
 	Client client.Client
 	Access Access
 	Tokens Tokens
-	Finder Finder
-	Waiter Waiter
+	View   View
 	Keys   Keys
-	// StatusLists may be nil: then there are none.
-	StatusLists StatusLists
+	// StatusLists are served to anyone.
+	StatusLists token.StatusLists
 	AuditLog    AuditLog
 	// Issuer of the tokens, byte for byte.
 	Issuer string
@@ -119,6 +86,7 @@ type Options struct {
 const (
 	// defaultWait is how long a call waits for the operator.
 	defaultWait = 30 * time.Second
-	// findWait is how long an id that is not known is waited for.
-	findWait = 2 * time.Second
+	// findWait is how long an id that is not known is waited for, findAgain how often it is looked for.
+	findWait  = 2 * time.Second
+	findAgain = 50 * time.Millisecond
 )

@@ -1,12 +1,15 @@
 package api
 
 import (
+	"encoding/json"
 	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"agentpassport.dev/operator/api/v1alpha1"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -57,4 +60,19 @@ func named[To ~string](from []string) []To {
 		to[i] = To(from[i])
 	}
 	return to
+}
+
+// constraintOf is a constraint as this API writes it.
+func constraintOf(constraint v1alpha1.Constraint) constraintBody {
+	told := constraintBody{Path: constraint.Path, Op: string(constraint.Op)}
+	var err error
+	if constraint.Value != nil {
+		told.Value, err = json.Marshal(*constraint.Value)
+	} else {
+		told.Value, err = json.Marshal(constraint.Values)
+	}
+	if err != nil {
+		told.Value = json.RawMessage("null") // strings always have a JSON form
+	}
+	return told
 }
