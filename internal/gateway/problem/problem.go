@@ -4,8 +4,6 @@ package problem
 import (
 	"net/http"
 	"time"
-
-	"agentpassport.dev/operator/internal/gateway/decision"
 )
 
 // The codes of the API. The code is the contract; messages may change.
@@ -43,16 +41,6 @@ type Problem struct {
 }
 
 func (p Problem) Error() string { return p.Code + ": " + p.Message }
-
-// Of is the problem for a decision: details.reason is its code.
-func Of(code decision.Code, reason string) Problem {
-	return Problem{Status: http.StatusInternalServerError, Code: CodeInternal}
-}
-
-// Write answers with the problem.
-func Write(w http.ResponseWriter, p Problem) {
-	w.WriteHeader(p.Status)
-}
 
 // BadRequest is 400 INVALID_REQUEST: the request cannot be read.
 func BadRequest(message string) Problem {
