@@ -85,6 +85,9 @@ const (
 	ReasonNamespaceNotEnabled Reason = "NamespaceNotEnabled"
 	// ReasonAuditUnavailable: the audit log does not take the record of the issue.
 	ReasonAuditUnavailable Reason = "AuditUnavailable"
+	// ReasonAuditRefused: the audit log will not take the record of the issue as it is, such as one that
+	// holds what looks like a credential.
+	ReasonAuditRefused Reason = "AuditRefused"
 	// ReasonSecretConflict: a Secret of that name belongs to someone else.
 	ReasonSecretConflict Reason = "SecretConflict"
 	// ReasonSecretRefused: the API server refuses the Secret, by a quota or a policy.

@@ -38,12 +38,40 @@ func Check(record Record) error {
 	case record.Action == PassportIssue && (record.Agent == nil || record.Agent.UID == ""):
 		return fmt.Errorf("%w: %s needs agent.uid", ErrRecord, record.Action)
 	}
+	if err := checkGateway(record); err != nil {
+		return err
+	}
 	if record.Action == EpochBegin || record.Object.Kind == KindAuditLog {
 		if err := checkOwn(record); err != nil {
 			return err
 		}
 	}
 	return checkValues(record)
+}
+
+// checkGateway refuses a record of what a gateway saw that cannot be summed, and another one that says so.
+func checkGateway(record Record) error {
+	facts := record.Facts
+	if facts == nil {
+		facts = &Facts{}
+	}
+	switch {
+	case (record.Action == CredentialProxy || record.Action == PassportSeen) && record.Layer != Proxy:
+		return fmt.Errorf("%w: %s needs layer %s", ErrRecord, record.Action, Proxy)
+	case record.Action == CredentialProxy && record.PassportJTI == "":
+		return fmt.Errorf("%w: %s needs passport_jti", ErrRecord, record.Action)
+	case record.Action == CredentialProxy && (facts.Call == nil || facts.Call.Gateway == "" || facts.Call.Front == ""):
+		return fmt.Errorf("%w: %s needs facts.call with gateway and front", ErrRecord, record.Action)
+	case record.Action == CredentialProxy && record.Outcome != Success && record.ErrorCode == "":
+		return fmt.Errorf("%w: %s that is no success needs error_code", ErrRecord, record.Action)
+	case record.Action == PassportSeen && facts.Gateway == "":
+		return fmt.Errorf("%w: %s needs facts.gateway", ErrRecord, record.Action)
+	case record.Action != CredentialProxy && facts.Call != nil:
+		return fmt.Errorf("%w: facts.call is for %s alone", ErrRecord, CredentialProxy)
+	case record.Action != PassportSeen && facts.Gateway != "":
+		return fmt.Errorf("%w: facts.gateway is for %s alone", ErrRecord, PassportSeen)
+	}
+	return nil
 }
 
 // checkOwn refuses a record of the log itself that does not say what it has to.

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"agentpassport.dev/operator/internal/audit"
+	auditclient "agentpassport.dev/operator/internal/audit/client"
 	"agentpassport.dev/operator/internal/audit/tlog"
 )
 
@@ -53,6 +54,10 @@ type logOfWorld struct {
 	mu sync.Mutex
 	// away refuses everything, and hangs leaves everybody without an answer.
 	away, hangs bool
+	// refuses says which records the log does not take, as the service answers: none of their request is.
+	refuses func(audit.Record) bool
+	// refused counts the requests that were.
+	refused int
 	// waiting are those without an answer now, most at once since hang.
 	waiting, most int
 	// epoch is what the log says that it is in.
@@ -106,6 +111,10 @@ func (l *logOfWorld) land(ctx context.Context, records []audit.Record) ([]audit.
 		l.waiting--
 		return nil, ctx.Err()
 	}
+	if l.refuses != nil && slices.ContainsFunc(records, l.refuses) {
+		l.refused++
+		return nil, &auditclient.BadRecord{Message: "record 1: not an audit record: facts.notes holds what looks like a token"}
+	}
 	entries, err := ledger.Append(ctx, records...)
 	for i := range entries {
 		entries[i].Epoch = l.epoch
@@ -127,6 +136,20 @@ func (l *logOfWorld) set(away bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.away = away
+}
+
+// refuse makes the log take other records alone, or all again.
+func (l *logOfWorld) refuse(which func(audit.Record) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refuses, l.refused = which, 0
+}
+
+// refusals says how many requests were refused since refuse.
+func (l *logOfWorld) refusals() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refused
 }
 
 // hang leaves everybody who appends without an answer.

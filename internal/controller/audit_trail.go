@@ -14,6 +14,7 @@ import (
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/audit"
+	auditclient "agentpassport.dev/operator/internal/audit/client"
 	"agentpassport.dev/operator/internal/audit/steps"
 )
 
@@ -44,7 +45,7 @@ type AuditTrail struct {
 	log AuditLog
 	// operator is the operator's own username.
 	operator string
-	// known holds the ids of records that are in the log.
+	// known holds the ids of records that are in the log, or that it refuses.
 	known *lru.Cache
 
 	mu sync.Mutex
@@ -61,28 +62,63 @@ func NewAuditTrail(to AuditLog, operator string) *AuditTrail {
 	return &AuditTrail{log: to, operator: operator, known: lru.New(maxKnown)}
 }
 
-// record sees to it that records are in the log.
+// record sees to it that records are in the log, but for those that it refuses: see put.
 func (t *AuditTrail) record(ctx context.Context, records ...audit.Record) error {
 	missing := slices.DeleteFunc(slices.Clone(records), func(r audit.Record) bool {
 		_, known := t.known.Get(r.ID)
 		return known
 	})
 	for batch := range slices.Chunk(missing, maxRecords) {
-		if _, err := t.append(ctx, batch...); err != nil {
+		if err := t.put(ctx, batch); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// put appends records, in their order. One that the log refuses counts as done from then on: the log will never
+// take it, and nothing may wait for that. The others go in: of a request that is refused none is.
+func (t *AuditTrail) put(ctx context.Context, records []audit.Record) error {
+	_, err := t.append(ctx, records...)
+	switch {
+	case !refused(err):
+		return err
+	case len(records) == 1:
+		t.leaveOut(ctx, records[0], err)
+		return nil
+	}
+	half := len(records) / 2
+	if err := t.put(ctx, records[:half]); err != nil {
+		return err
+	}
+	return t.put(ctx, records[half:])
+}
+
+// leaveOut tells once of a record that the log refuses.
+func (t *AuditTrail) leaveOut(ctx context.Context, record audit.Record, why error) {
+	if _, told := t.known.Get(record.ID); told {
+		return
+	}
+	t.known.Add(record.ID, nil)
+	auditRefusals.WithLabelValues(string(record.Action)).Inc()
+	log.FromContext(ctx).Error(why, "a record is missing in the audit log for good: the log refuses it as it is",
+		"id", record.ID, "step", record.Step, "kind", record.Object.Kind, "namespace", record.Namespace, "name", record.Object.Name)
+}
+
+// refused says that the log answered, and will never take these records. None of them was written.
+func refused(err error) bool {
+	var bad *auditclient.BadRecord
+	return errors.As(err, &bad) || errors.Is(err, audit.ErrRecord)
+}
+
 // confirm asks the log for a record whether or not it is known to be there: so a log that has begun another
 // epoch is found while nothing happens.
 func (t *AuditTrail) confirm(ctx context.Context, record audit.Record) error {
-	_, err := t.append(ctx, record)
-	return err
+	return t.put(ctx, []audit.Record{record})
 }
 
-// issued sees to it that an attempt to issue a passport is in the log, and gives its first record.
+// issued sees to it that an attempt to issue a passport is in the log, and gives its first record. A record that
+// the log refuses is an error here: without it there is no passport.
 func (t *AuditTrail) issued(
 	ctx context.Context, passport *v1alpha1.Passport, status v1alpha1.PassportStatus, attempt int,
 ) (audit.Record, error) {
@@ -91,6 +127,9 @@ func (t *AuditTrail) issued(
 		return audit.Record{}, err
 	}
 	entries, err := t.append(ctx, record)
+	if refused(err) {
+		auditRefusals.WithLabelValues(string(record.Action)).Inc()
+	}
 	if err != nil {
 		return audit.Record{}, err
 	}
@@ -108,6 +147,10 @@ func (t *AuditTrail) append(ctx context.Context, records ...audit.Record) ([]aud
 	entries, err := t.log.Append(limited, records...)
 	if err == nil && len(entries) != len(records) {
 		err = fmt.Errorf("the audit log answered %d records with %d", len(records), len(entries))
+	}
+	if refused(err) {
+		t.note(ctx, nil) // it is there, and takes those of others
+		return nil, err
 	}
 	t.note(ctx, err)
 	if err != nil {

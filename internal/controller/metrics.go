@@ -31,6 +31,9 @@ var (
 		"Times that a passport began to wait for something, by reason; time or a person mends it.", "reason")
 	deliveryProblems = counter("token_delivery_problems_total",
 		"Times that a live token could not be written to its Secret, by reason.", "reason")
+	auditRefusals = counter("audit_refused_records_total",
+		"Records that the audit log refuses as they are, by action; an issue's whenever it is tried, the others once: they are missing for good.",
+		"action")
 	keyChanges = counter("signing_key_changes_total", "Changes of the signing keys, by event.", "event")
 
 	staleSkips = prometheus.NewCounter(prometheus.CounterOpts{
@@ -54,7 +57,7 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 
 func init() {
 	metrics.Registry.MustRegister(passportsIssued, passportsEnded, passportsRefused, checkpointsAccepted,
-		checkpointsRejected, checkoutsJudged, checkoutsRefused, flagsRaised, reviewsDecided, signalsRaised, waits, deliveryProblems, keyChanges, staleSkips, auditFailures, issueDuration)
+		checkpointsRejected, checkoutsJudged, checkoutsRefused, flagsRaised, reviewsDecided, signalsRaised, waits, deliveryProblems, keyChanges, staleSkips, auditFailures, auditRefusals, issueDuration)
 }
 
 // cacheGauge counts objects by a label whenever it is scraped, from the cache.

@@ -61,10 +61,7 @@ func (r *PassportReconciler) issue(ctx context.Context, passport *v1alpha1.Passp
 		if issued, err = r.recorded(ctx, passport, issued, ring); errors.Is(err, errOldView) {
 			return ctrl.Result{RequeueAfter: time.Second}, nil
 		} else if err != nil {
-			decision = lifecycle.Decision{
-				Verdict: lifecycle.VerdictWait, Reason: v1alpha1.ReasonAuditUnavailable,
-				Message: "no passport is issued that is not in the audit log, and the log does not take it: " + err.Error(),
-			}
+			decision = unrecorded(err)
 		}
 	}
 	if decision.Verdict == lifecycle.VerdictIssue && passport.Spec.TokenDelivery != v1alpha1.DeliveryNone {
@@ -130,6 +127,21 @@ func (r *PassportReconciler) recorded(
 		}
 	}
 	return nil, fmt.Errorf("%d attempts to issue it are recorded, and no token came of any: create another Passport", maxAttempts)
+}
+
+// unrecorded says what a passport waits for whose issue is not in the audit log.
+func unrecorded(err error) lifecycle.Decision {
+	if refused(err) {
+		return lifecycle.Decision{
+			Verdict: lifecycle.VerdictWait, Reason: v1alpha1.ReasonAuditRefused,
+			Message: "no passport is issued that is not in the audit log, and the log refuses the record: " + err.Error() +
+				". Take what it names out of the agent's grants, where it comes from there; else create another Passport without it",
+		}
+	}
+	return lifecycle.Decision{
+		Verdict: lifecycle.VerdictWait, Reason: v1alpha1.ReasonAuditUnavailable,
+		Message: "no passport is issued that is not in the audit log, and the log does not take it: " + err.Error(),
+	}
 }
 
 // judge decides on a Pending passport by what a reader says. The candidate is there where the

@@ -122,6 +122,32 @@ func JTI(m int) string {
 	return "pp_" + audit.ID(fmt.Sprint("jti-", m), "")[3:]
 }
 
+// Call is call n of mission m through a gateway, to a service; the code is empty for one that was sent.
+func Call(m, n int, gateway, service, code string) audit.Record {
+	record := Record(m, 0)
+	record.Layer, record.Action = audit.Proxy, audit.CredentialProxy
+	record.Step = fmt.Sprintf("%s/%s/boot-%d", record.Action, gateway, n)
+	record.ID = audit.ID(record.Object.UID, record.Step)
+	record.Outcome, record.ErrorCode = audit.Success, code
+	if code != "" {
+		record.Outcome = audit.Blocked
+	}
+	record.Facts = &audit.Facts{Call: &audit.Call{
+		Gateway: gateway, Front: "proxy", Service: service, Method: "POST", Target: "https://" + service + ".example.com/v1/things",
+	}}
+	return record
+}
+
+// Seen says that all calls of mission m through a gateway are in the log.
+func Seen(m int, gateway string) audit.Record {
+	record := Record(m, 0)
+	record.Layer, record.Action, record.Outcome = audit.Proxy, audit.PassportSeen, audit.Success
+	record.Step = string(record.Action) + "/" + gateway
+	record.ID = audit.ID(record.Object.UID, record.Step)
+	record.Facts = &audit.Facts{Gateway: gateway}
+	return record
+}
+
 // Missions are records of missions from one up to and without another, five each.
 func Missions(from, to int) []audit.Record {
 	var records []audit.Record

@@ -1,4 +1,4 @@
-// Package client appends records to the audit log service.
+// Package client appends records to the audit log service, and asks it what the gateways saw.
 package client
 
 import (
@@ -69,7 +69,7 @@ type Options struct {
 
 // Client is a client of one service. Its methods may be called by any goroutine.
 type Client struct {
-	url       string
+	base      string
 	tokenFile string
 	http      *http.Client
 }
@@ -90,7 +90,7 @@ func New(options Options) (*Client, error) {
 		timeout = defaultTimeout
 	}
 	return &Client{
-		url:       strings.TrimSuffix(base.String(), "/") + wire.RecordsPath,
+		base:      strings.TrimSuffix(base.String(), "/"),
 		tokenFile: options.TokenFile,
 		http: &http.Client{
 			Timeout: timeout,
@@ -152,11 +152,43 @@ func (c *Client) Append(ctx context.Context, records ...audit.Record) ([]audit.E
 	if err != nil {
 		return nil, &BadRecord{Message: err.Error()}
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	answer, err := c.ask(ctx, http.MethodPost, c.base+wire.RecordsPath, body)
+	if err != nil {
+		return nil, err
+	}
+	return appended(records, answer)
+}
+
+// Calls asks what the gateways saw of the passport with this jti in a namespace, of all that was answered
+// for before.
+//
+// The error is an ErrUnavailable, an ErrForbidden, or another one where the question itself is wrong.
+func (c *Client) Calls(ctx context.Context, namespace, jti string) (wire.Calls, error) {
+	query := url.Values{"namespace": {namespace}, "jti": {jti}}
+	answer, err := c.ask(ctx, http.MethodGet, c.base+wire.CallsPath+"?"+query.Encode(), nil)
+	var bad *BadRecord
+	if errors.As(err, &bad) {
+		return wire.Calls{}, fmt.Errorf("the audit log does not take the question for the calls of a passport: %s", bad.Message)
+	}
+	if err != nil {
+		return wire.Calls{}, err
+	}
+	var calls wire.Calls
+	if err := json.Unmarshal(answer, &calls); err != nil || calls.JTI != jti {
+		return wire.Calls{}, fmt.Errorf("%w: it answered with something else than the calls of the passport", ErrUnavailable)
+	}
+	return calls, nil
+}
+
+// ask sends a request, and gives the body of an answer that is a success.
+func (c *Client) ask(ctx context.Context, method, address string, body []byte) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	request.Header.Set("Content-Type", "application/json")
+	if method == http.MethodPost {
+		request.Header.Set("Content-Type", "application/json")
+	}
 	if err := c.authorize(request); err != nil {
 		return nil, err
 	}
@@ -172,7 +204,7 @@ func (c *Client) Append(ctx context.Context, records ...audit.Record) ([]audit.E
 	if response.StatusCode != http.StatusOK {
 		return nil, failure(response.StatusCode, answer)
 	}
-	return appended(records, answer)
+	return answer, nil
 }
 
 // authorize adds the token as it is in its file now.

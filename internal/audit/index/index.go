@@ -1,5 +1,5 @@
 // Package index finds records in an audit log by time, passport, agent, namespace, action, outcome
-// and id. It is a bbolt file beside the log, and holds nothing that the log does not: where it is
+// and id, and sums the calls of each passport. It is a bbolt file beside the log, and holds nothing that the log does not: where it is
 // lost, damaged or of another log it is built anew.
 //
 // A posting list holds, for one value of one field, which entries of which bundles have it. Bundles
@@ -287,6 +287,7 @@ type gathering struct {
 	lists map[listPart]*bitmap
 	spans map[uint64]span
 	ids   []idAt
+	sums  sums
 }
 
 // listPart is one bundle in one posting list.
@@ -302,7 +303,7 @@ type idAt struct {
 }
 
 func (x *Index) gather(ctx context.Context, from, to, head uint64) (*gathering, error) {
-	g := &gathering{end: to, lists: map[listPart]*bitmap{}, spans: map[uint64]span{}, ids: make([]idAt, 0, to-from)}
+	g := &gathering{end: to, lists: map[listPart]*bitmap{}, spans: map[uint64]span{}, ids: make([]idAt, 0, to-from), sums: sums{}}
 	for entry, err := range x.entries.Range(ctx, from, to, head) {
 		if err != nil {
 			return nil, err
@@ -338,6 +339,7 @@ func (g *gathering) add(index uint64, f facets) error {
 		return fmt.Errorf("entry %d has no id", index)
 	}
 	g.ids = append(g.ids, idAt{id, index})
+	g.sums.add(f)
 	return nil
 }
 
@@ -374,6 +376,9 @@ func (g *gathering) write(tx *bolt.Tx, s *state) error {
 		if err := put(tx, s, ids, at.id, binary.BigEndian.AppendUint64(nil, at.index)); err != nil {
 			return err
 		}
+	}
+	if err := g.sums.write(tx, s); err != nil {
+		return err
 	}
 	raw, err := json.Marshal(s)
 	if err != nil {

@@ -59,6 +59,14 @@ type facets struct {
 	Namespace   string        `json:"namespace"`
 	Action      audit.Action  `json:"action"`
 	Outcome     audit.Outcome `json:"outcome"`
+	ErrorCode   string        `json:"error_code"`
+	Facts       gatewayFacts  `json:"facts"`
+}
+
+// gatewayFacts are what a record says of a gateway.
+type gatewayFacts struct {
+	Call    *audit.Call `json:"call"`
+	Gateway string      `json:"gateway"`
 }
 
 func facetsOf(raw []byte) (facets, error) {

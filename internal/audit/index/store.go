@@ -20,7 +20,7 @@ import (
 )
 
 // version of what is in the file. A file of another one is built anew.
-const version = 1
+const version = 2
 
 // lockWait bounds the wait for another process to leave the file.
 const lockWait = 2 * time.Second
@@ -32,6 +32,8 @@ var (
 	spans = []byte("spans")
 	// ids: the 16 bytes of an id → index.
 	ids = []byte("ids")
+	// calls: namespace, passport, kind of count, service, code → count: see sums.go.
+	calls = []byte("calls")
 	// about: what the file is of.
 	about   = []byte("about")
 	aboutIt = []byte("state")
@@ -142,7 +144,7 @@ func openFile(path string) (db *bolt.DB, s state, err error) {
 		}
 		db = opened
 		return db.Update(func(tx *bolt.Tx) error {
-			for _, name := range [][]byte{postings, spans, ids, about} {
+			for _, name := range [][]byte{postings, spans, ids, calls, about} {
 				if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 					return err
 				}
@@ -175,7 +177,7 @@ func guarded(do func() error) (err error) {
 func sum(db *bolt.DB) (total uint64, err error) {
 	err = guarded(func() error {
 		return db.View(func(tx *bolt.Tx) error {
-			for _, name := range [][]byte{postings, spans, ids} {
+			for _, name := range [][]byte{postings, spans, ids, calls} {
 				cursor := tx.Bucket(name).Cursor()
 				var before []byte
 				for k, v := cursor.First(); k != nil; k, v = cursor.Next() {

@@ -21,6 +21,7 @@ var columns = []string{
 	"agent_name", "agent_uid", "agent_generation", "agent_document_sha256",
 	"passport_jti", "session_id", "actor_username", "actor_via", "error_code", "facts", "replayed",
 	"trace_id", "span_id", "prev_hash", "prev_issue_hash", "hash",
+	"call_service", "call_method", "call_target",
 }
 
 // csvRecord is a record whose facts stay as they are stored.
@@ -51,6 +52,14 @@ func (c *csvRows) row(entry entries.Entry) error {
 	if err := json.Unmarshal(entry.Raw, &r); err != nil {
 		return fmt.Errorf("entry %d is no record", entry.Index)
 	}
+	var facts struct {
+		Call audit.Call `json:"call"`
+	}
+	if len(r.Facts) > 0 {
+		if err := json.Unmarshal(r.Facts, &facts); err != nil {
+			return fmt.Errorf("entry %d is no record", entry.Index)
+		}
+	}
 	agent := r.Agent
 	if agent == nil {
 		agent = &audit.Agent{}
@@ -61,7 +70,8 @@ func (c *csvRows) row(entry entries.Entry) error {
 		r.Object.Kind, r.Object.Name, r.Object.UID,
 		agent.Name, agent.UID, orEmpty(agent.Generation), agent.DocumentSHA256,
 		r.PassportJTI, r.SessionID, r.Actor.Username, r.Actor.Via, r.ErrorCode, string(r.Facts), strconv.FormatBool(r.Replayed),
-		r.TraceID, r.SpanID, r.PrevHash, r.PrevIssueHash, r.Hash)
+		r.TraceID, r.SpanID, r.PrevHash, r.PrevIssueHash, r.Hash,
+		facts.Call.Service, facts.Call.Method, facts.Call.Target)
 	for i := range c.cells {
 		c.cells[i] = defused(c.cells[i])
 	}

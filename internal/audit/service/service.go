@@ -74,6 +74,7 @@ func New(options Options) http.Handler {
 	routes := map[string]map[string]func(http.ResponseWriter, *http.Request, user.Info) error{
 		wire.RecordsPath:           {http.MethodPost: s.append, http.MethodGet: s.rows},
 		wire.RecordsPath + "/{id}": {http.MethodGet: s.record},
+		wire.CallsPath:             {http.MethodGet: s.calls},
 		"/v1/proof/inclusion":      {http.MethodGet: s.inclusion},
 		"/v1/proof/consistency":    {http.MethodGet: s.consistency},
 		"/v1/verify":               {http.MethodGet: s.verify},

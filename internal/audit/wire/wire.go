@@ -28,6 +28,11 @@ type Appended struct {
 // CallsPath gives what the gateways saw of one passport: GET CallsPath?jti=&namespace=.
 const CallsPath = "/v1/calls"
 
+// MaxServices is how many services an answer names for their refusals alone. Further ones, which only an
+// agent that tries one name after the other can have, are summed under the empty name, as calls are that
+// name no service.
+const MaxServices = 1024
+
 // Calls is what the gateways saw of one passport, summed over its credential.proxy records.
 type Calls struct {
 	// JTI of the passport.
@@ -40,7 +45,7 @@ type Calls struct {
 
 // ServiceCalls counts the calls that name one service.
 type ServiceCalls struct {
-	// Sent counts those that were let out.
+	// Sent counts those that were let out. One that failed after that counts under Refused too.
 	Sent int64 `json:"sent"`
 	// Refused counts those that were not, by the decision's code.
 	Refused map[string]int64 `json:"refused,omitempty"`
