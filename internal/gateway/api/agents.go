@@ -78,7 +78,7 @@ func agentOf(agent *v1alpha1.AgentPassport) agentAnswer {
 func (s *service) registered(c *call) (*v1alpha1.AgentPassport, error) {
 	key, wrong := agentID(c.r.PathValue("id"), ownNamespace(c.who))
 	if wrong != "" {
-		return nil, invalid(problem{Field: "id", Message: wrong + "; in a path, the slash is %2F"})
+		return nil, invalid(fault{Field: "id", Message: wrong + "; in a path, the slash is %2F"})
 	}
 	missing := fail(CodeNotFound, "there is no agent %s in namespace %s that you may see", key.Name, key.Namespace)
 	if err := s.visible(c, "agentpassports", key, missing); err != nil {
@@ -136,7 +136,7 @@ func (s *service) unblock(c *call) error {
 		return err
 	}
 	if wrong := reasonProblem(body.Reason); wrong != "" {
-		return invalid(problem{Field: "reason", Message: wrong})
+		return invalid(fault{Field: "reason", Message: wrong})
 	}
 	agent, err := s.registered(c)
 	if err != nil {

@@ -12,11 +12,13 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"time"
 
 	"k8s.io/apiserver/pkg/authentication/user"
 	strictjson "sigs.k8s.io/json"
 
 	"agentpassport.dev/operator/internal/access"
+	"agentpassport.dev/operator/internal/gateway/problem"
 )
 
 const (
@@ -92,26 +94,11 @@ func (s *service) refuse(c *call, id string, err error) {
 	if !plain && c.r.Context().Err() == nil {
 		s.Log.Error(err, "a request could not be answered", "method", c.r.Method, "route", c.r.Pattern, "requestID", id)
 	}
-	header := c.w.Header()
-	if told.code == CodeUnauthorized {
-		header.Set("WWW-Authenticate", "Bearer")
-	}
-	if retry, has := told.details["retry_after_seconds"].(int); has {
-		header.Set("Retry-After", itoa(retry))
-	}
-	body := struct {
-		Error errorBody `json:"error"`
-	}{errorBody{Code: told.code, Message: told.message, Details: told.details}}
-	if err := c.answer(statuses[told.code], body); err != nil {
-		s.Log.V(1).Info("an error could not be told", "requestID", id, "why", err.Error())
-	}
-}
-
-// errorBody is how every error is told.
-type errorBody struct {
-	Code    Code    `json:"code"`
-	Message string  `json:"message"`
-	Details details `json:"details,omitempty"`
+	retry, _ := told.details[retryAfter].(int)
+	problem.Write(c.w, problem.Problem{
+		Status: statuses[told.code], Code: string(told.code), Message: told.message, Details: told.details,
+		RetryAfter: time.Duration(retry) * time.Second,
+	})
 }
 
 // answer writes a whole JSON answer.
@@ -142,13 +129,13 @@ func (c *call) read(into any) error {
 func decode(raw []byte, into any) error {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 || raw[0] != '{' {
-		return invalid(problem{Message: "the body is a JSON object"})
+		return invalid(fault{Message: "the body is a JSON object"})
 	}
 	strict, err := strictjson.UnmarshalStrict(raw, into)
 	if err != nil {
 		return invalid(unreadable(err))
 	}
-	var problems []problem
+	var problems []fault
 	for _, one := range strict {
 		problems = append(problems, unknown(one))
 	}
@@ -159,15 +146,15 @@ func decode(raw []byte, into any) error {
 }
 
 // unreadable says where JSON is none, or has another type, without quoting it.
-func unreadable(err error) problem {
+func unreadable(err error) fault {
 	if isSyntax, offset := strictjson.SyntaxErrorOffset(err); isSyntax {
-		return problem{Message: "the body is not JSON, at byte " + itoa(int(offset))}
+		return fault{Message: "the body is not JSON, at byte " + itoa(int(offset))}
 	}
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
-		return problem{Field: wrong.Field, Message: "is a JSON " + wrong.Value + ", and has to be " + typeName(wrong.Type)}
+		return fault{Field: wrong.Field, Message: "is a JSON " + wrong.Value + ", and has to be " + typeName(wrong.Type)}
 	}
-	return problem{Message: "the body cannot be read: " + err.Error()}
+	return fault{Message: "the body cannot be read: " + err.Error()}
 }
 
 // unmeant says why fields that other systems have are not taken here.
@@ -181,21 +168,21 @@ var unmeant = map[string]string{
 }
 
 // unknown says what is wrong with a field that is unknown, or there twice.
-func unknown(err error) problem {
+func unknown(err error) fault {
 	said := err.Error()
 	var strict strictjson.FieldError
 	if !errors.As(err, &strict) {
-		return problem{Message: said}
+		return fault{Message: said}
 	}
 	path := strict.FieldPath()
 	last := path[lastDot(path)+1:]
 	if why, known := unmeant[last]; known {
-		return problem{Field: path, Message: why}
+		return fault{Field: path, Message: why}
 	}
 	if bytes.HasPrefix([]byte(said), []byte("duplicate")) {
-		return problem{Field: path, Message: "is there twice"}
+		return fault{Field: path, Message: "is there twice"}
 	}
-	return problem{Field: path, Message: "there is no such field"}
+	return fault{Field: path, Message: "there is no such field"}
 }
 
 func (c *call) body() ([]byte, error) {
@@ -210,7 +197,7 @@ func (c *call) body() ([]byte, error) {
 	case errors.As(err, &tooLarge):
 		return nil, fail(CodeTooLarge, "the body has more than %d bytes", maxBody)
 	case err != nil:
-		return nil, invalid(problem{Message: "the body broke off"})
+		return nil, invalid(fault{Message: "the body broke off"})
 	}
 	return raw, nil
 }

@@ -62,7 +62,7 @@ func (s *service) checkout(c *call) error {
 	}
 	outcome, known := outcomes[body.Outcome]
 	if !known {
-		return invalid(problem{Field: "outcome", Message: "has to be succeeded, failed or aborted"})
+		return invalid(fault{Field: "outcome", Message: "has to be succeeded, failed or aborted"})
 	}
 	if _, err := c.idempotencyKey(); err != nil {
 		return err

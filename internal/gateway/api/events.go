@@ -56,7 +56,7 @@ func (s *service) securityEvents(c *call) error {
 	if query["agent_id"] != "" {
 		key, wrong := agentID(query["agent_id"], firstOf(namespace, ownNamespace(c.who)))
 		if wrong != "" {
-			return invalid(problem{Field: "agent_id", Message: wrong})
+			return invalid(fault{Field: "agent_id", Message: wrong})
 		}
 		namespace, agent = key.Namespace, key.Name
 	}

@@ -147,6 +147,9 @@ type failure struct {
 	details details
 }
 
+// retryAfter in the details is in how many seconds to try again; it goes into Retry-After too.
+const retryAfter = "retry_after_seconds"
+
 // details go beside the message, for programs.
 type details map[string]any
 
@@ -162,18 +165,18 @@ func (f *failure) with(more details) *failure {
 	return f
 }
 
-// problem is one thing that is wrong with a request.
-type problem struct {
+// fault is one thing that is wrong with a request.
+type fault struct {
 	Field   string `json:"field"`
 	Message string `json:"message"`
 }
 
 // invalid is a request with these problems.
-func invalid(problems ...problem) *failure {
+func invalid(problems ...fault) *failure {
 	return listed(CodeInvalidRequest, problems)
 }
 
-func listed(code Code, problems []problem) *failure {
+func listed(code Code, problems []fault) *failure {
 	said := make([]string, len(problems))
 	for i, p := range problems {
 		said[i] = p.Message
@@ -228,15 +231,15 @@ func schemaFailure(err error) *failure {
 	if !errors.As(err, &status) || status.Status().Details == nil || len(status.Status().Details.Causes) == 0 {
 		return fail(CodeSchema, "%s", err.Error())
 	}
-	var problems []problem
+	var problems []fault
 	for _, cause := range status.Status().Details.Causes {
 		problems = append(problems, problemOf(cause))
 	}
 	return listed(CodeSchema, problems)
 }
 
-func problemOf(cause metav1.StatusCause) problem {
-	return problem{Field: fieldName(cause.Field), Message: cause.Message}
+func problemOf(cause metav1.StatusCause) fault {
+	return fault{Field: fieldName(cause.Field), Message: cause.Message}
 }
 
 // fieldNames are those that are not the Kubernetes name in snake_case.

@@ -26,7 +26,7 @@ func (c *call) idempotencyKey() (idempotencyKey, error) {
 	case len(given) == 0:
 		return "", nil
 	case len(given) > 1 || !keyForm.MatchString(given[0]):
-		return "", invalid(problem{Field: idempotencyKeyHeader, Message: "is one header of 1 to 255 printable ASCII characters, such as a UUID"})
+		return "", invalid(fault{Field: idempotencyKeyHeader, Message: "is one header of 1 to 255 printable ASCII characters, such as a UUID"})
 	}
 	return idempotencyKey(given[0]), nil
 }

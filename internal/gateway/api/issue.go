@@ -171,7 +171,7 @@ func (s *service) token(ctx context.Context, passport *v1alpha1.Passport) (wire.
 	}
 	s.Log.Error(err, "no token from the manager", "jti", passport.Status.JTI)
 	return wire.TokenAnswer{}, fail(CodeUnavailable, "passport %s is Active, and the manager does not give its token now: POST /v1/passports/%s/refresh in a moment",
-		passport.Status.JTI, passport.Status.JTI).with(details{"jti": passport.Status.JTI, "retry_after_seconds": 1})
+		passport.Status.JTI, passport.Status.JTI).with(details{"jti": passport.Status.JTI, retryAfter: 1})
 }
 
 // agentIsThere spares a caller the wait for an agent that nobody registered.
@@ -223,10 +223,10 @@ func ended(passport *v1alpha1.Passport) error {
 
 // passport is the object that a request asks for, or every problem with the request.
 func (b *issueRequest) passport(ownNamespace string) (*v1alpha1.Passport, error) {
-	var problems []problem
+	var problems []fault
 	note := func(field, message string) {
 		if message != "" {
-			problems = append(problems, problem{Field: field, Message: message})
+			problems = append(problems, fault{Field: field, Message: message})
 		}
 	}
 	agent, wrong := agentID(b.AgentID, ownNamespace)

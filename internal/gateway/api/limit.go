@@ -76,5 +76,5 @@ func (l *limiter) left(client string) error {
 func (l *limiter) comeAgain() error {
 	wait := time.Duration(float64(time.Second) / l.limits.PerSecond)
 	seconds := max(1, int(math.Ceil(wait.Seconds())))
-	return fail(CodeRateLimited, "too many requests; come again in %d s", seconds).with(details{"retry_after_seconds": seconds})
+	return fail(CodeRateLimited, "too many requests; come again in %d s", seconds).with(details{retryAfter: seconds})
 }

@@ -17,11 +17,11 @@ type parameters map[string]string
 func (c *call) query(names ...string) (parameters, error) {
 	values, err := url.ParseQuery(c.r.URL.RawQuery)
 	if err != nil {
-		return nil, invalid(problem{Message: "the query cannot be read: percent-encode the values"})
+		return nil, invalid(fault{Message: "the query cannot be read: percent-encode the values"})
 	}
 	parsed := parameters{}
-	var problems []problem
-	note := func(field, message string) { problems = append(problems, problem{Field: field, Message: message}) }
+	var problems []fault
+	note := func(field, message string) { problems = append(problems, fault{Field: field, Message: message}) }
 	for name, given := range values {
 		switch {
 		case !slices.Contains(names, name):
@@ -37,7 +37,7 @@ func (c *call) query(names ...string) (parameters, error) {
 		}
 	}
 	if len(problems) > 0 {
-		slices.SortFunc(problems, func(a, b problem) int { return strings.Compare(a.Field, b.Field) })
+		slices.SortFunc(problems, func(a, b fault) int { return strings.Compare(a.Field, b.Field) })
 		return nil, invalid(problems...)
 	}
 	return parsed, nil
@@ -51,7 +51,7 @@ func (p parameters) number(name string, absent, most int) (int, error) {
 	}
 	n, err := strconv.Atoi(given)
 	if err != nil || n < 1 || n > most || strconv.Itoa(n) != given {
-		return 0, invalid(problem{Field: name, Message: "has to be a whole number from 1 to " + itoa(most)})
+		return 0, invalid(fault{Field: name, Message: "has to be a whole number from 1 to " + itoa(most)})
 	}
 	return n, nil
 }

@@ -18,7 +18,7 @@ import (
 func (s *service) jwks(c *call) error {
 	keys, known := s.Keys.JWKS()
 	if !known {
-		return fail(CodeUnavailable, "the keys are not loaded yet").with(details{"retry_after_seconds": 5})
+		return fail(CodeUnavailable, "the keys are not loaded yet").with(details{retryAfter: 5})
 	}
 	return c.publish(keys)
 }

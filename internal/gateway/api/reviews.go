@@ -91,7 +91,7 @@ func (s *service) reviews(c *call) error {
 	status := firstOf(query["status"], "pending")
 	picked, known := queues[status]
 	if !known {
-		return invalid(problem{Field: "status", Message: "has to be flagged, blocked, pending (both) or decided"})
+		return invalid(fault{Field: "status", Message: "has to be flagged, blocked, pending (both) or decided"})
 	}
 	limit, err := query.number("limit", defaultPage, maxPage)
 	if err != nil {
@@ -101,7 +101,7 @@ func (s *service) reviews(c *call) error {
 	if query["agent"] != "" {
 		key, wrong := agentID(query["agent"], firstOf(namespace, ownNamespace(c.who)))
 		if wrong != "" {
-			return invalid(problem{Field: "agent", Message: wrong})
+			return invalid(fault{Field: "agent", Message: wrong})
 		}
 		namespace, agent = key.Namespace, key.Name
 	}
@@ -128,7 +128,7 @@ func (s *service) page(ctx context.Context, namespace string, from queue, limit 
 		err := s.Client.List(ctx, &list, client.InNamespace(namespace), client.MatchingFieldsSelector{Selector: from.selector},
 			client.Limit(int64(want)), client.Continue(answer.Next))
 		if cursor != "" && (apierrors.IsResourceExpired(err) || apierrors.IsBadRequest(err) || apierrors.IsInvalid(err)) {
-			return answer, invalid(problem{Field: "cursor", Message: "is too old, or none: begin anew without it"})
+			return answer, invalid(fault{Field: "cursor", Message: "is too old, or none: begin anew without it"})
 		}
 		if err != nil {
 			return answer, err
@@ -188,12 +188,12 @@ func (s *service) decide(c *call) error {
 		return err
 	}
 	decided, known := decisions[body.Decision]
-	var problems []problem
+	var problems []fault
 	if !known {
-		problems = append(problems, problem{Field: "decision", Message: "has to be approved or blocked"})
+		problems = append(problems, fault{Field: "decision", Message: "has to be approved or blocked"})
 	}
 	if utf8.RuneCountInString(body.Notes) > maxNotes {
-		problems = append(problems, problem{Field: "notes", Message: "have more than 1000 characters"})
+		problems = append(problems, fault{Field: "notes", Message: "have more than 1000 characters"})
 	}
 	if len(problems) > 0 {
 		return invalid(problems...)

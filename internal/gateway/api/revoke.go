@@ -72,7 +72,7 @@ func (s *service) revokeOne(c *call) error {
 		return err
 	}
 	if wrong := reasonProblem(body.Reason); wrong != "" {
-		return invalid(problem{Field: "reason", Message: wrong})
+		return invalid(fault{Field: "reason", Message: wrong})
 	}
 	passport, err := s.passport(c)
 	if err != nil {
@@ -151,10 +151,10 @@ type selection struct {
 }
 
 func (b *revokeManyRequest) selection(own string) (selection, error) {
-	var problems []problem
+	var problems []fault
 	note := func(field, message string) {
 		if message != "" {
-			problems = append(problems, problem{Field: field, Message: message})
+			problems = append(problems, fault{Field: field, Message: message})
 		}
 	}
 	note("reason", reasonProblem(b.Reason))

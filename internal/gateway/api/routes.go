@@ -72,3 +72,12 @@ func (*service) noRoute(c *call, mux *http.ServeMux) error {
 	}
 	return fail(CodeMethodNotAllowed, "this path does not take %s", c.r.Method)
 }
+
+// Routes lists every method and path that New serves, as patterns of http.ServeMux.
+func Routes() []string {
+	var listed []string
+	for _, route := range (&service{}).routes() {
+		listed = append(listed, route.method+" "+route.pattern)
+	}
+	return listed
+}

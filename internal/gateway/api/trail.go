@@ -37,7 +37,7 @@ func (s *service) export(c *call) error {
 	if query["agent"] != "" {
 		key, wrong := agentID(query["agent"], firstOf(namespace, ownNamespace(c.who)))
 		if wrong != "" {
-			return invalid(problem{Field: "agent", Message: wrong})
+			return invalid(fault{Field: "agent", Message: wrong})
 		}
 		namespace = key.Namespace
 		asked.Set("agent", key.Name)
@@ -83,7 +83,7 @@ func (s *service) ask(c *call, path string, query url.Values) (*http.Response, e
 	response, err := s.AuditLog.Get(c.r.Context(), path, query)
 	if err != nil {
 		s.Log.Error(err, "the audit log does not answer")
-		return nil, fail(CodeAuditUnavailable, "the audit log does not answer: try again").with(details{"retry_after_seconds": 5})
+		return nil, fail(CodeAuditUnavailable, "the audit log does not answer: try again").with(details{retryAfter: 5})
 	}
 	if response.StatusCode == http.StatusOK {
 		return response, nil
@@ -98,10 +98,10 @@ func (s *service) ask(c *call, path string, query url.Values) (*http.Response, e
 	case err == nil && said.Error.Code == wire.BadRequest:
 		return nil, fail(CodeInvalidRequest, "%s", said.Error.Message)
 	case err == nil && said.Error.Code == wire.Busy:
-		return nil, fail(CodeAuditUnavailable, "%s", said.Error.Message).with(details{"retry_after_seconds": 5})
+		return nil, fail(CodeAuditUnavailable, "%s", said.Error.Message).with(details{retryAfter: 5})
 	}
 	s.Log.Error(errors.New(said.Error.Message), "the audit log refuses the gateway", "status", response.StatusCode)
-	return nil, fail(CodeAuditUnavailable, "the audit log cannot answer now: try again").with(details{"retry_after_seconds": 5})
+	return nil, fail(CodeAuditUnavailable, "the audit log cannot answer now: try again").with(details{retryAfter: 5})
 }
 
 // chainAnswer is how the verification of the trail went.

@@ -40,7 +40,7 @@ func (s *service) verify(c *call) error {
 		return err
 	}
 	if body.Token == "" {
-		return invalid(problem{Field: "token", Message: "is required"})
+		return invalid(fault{Field: "token", Message: "is required"})
 	}
 	verified, standing := s.View.Token(body.Token)
 	if standing != decision.TokenValid || verified == nil {
