@@ -27,8 +27,8 @@ import (
 	"agentpassport.dev/operator/internal/audit/forward"
 	"agentpassport.dev/operator/internal/audit/keysecret"
 	"agentpassport.dev/operator/internal/audit/mirror"
-	"agentpassport.dev/operator/internal/servingcert"
 	"agentpassport.dev/operator/internal/audit/wire"
+	"agentpassport.dev/operator/internal/servingcert"
 )
 
 type serveFlags struct {

@@ -8,8 +8,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"agentpassport.dev/operator/internal/servingcert"
 	"agentpassport.dev/operator/internal/audit/wire"
+	"agentpassport.dev/operator/internal/servingcert"
 )
 
 // What is installed is started as the manager understands it, and finds the audit log, its authority and a

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -47,6 +48,10 @@ type flags struct {
 	issuer          string
 	trustDomain     string
 	gatewayAudience string
+	channelAddress  string
+	channelNames    []string
+	gatewayURL      string
+	gatewayNames    []string
 	rotation        time.Duration
 	passportWorkers int
 	configFile      string
@@ -67,6 +72,10 @@ func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	set.StringVar(&f.issuer, "issuer", "http://agent-passport-issuer.agent-passport-system.svc", "The issuer of the tokens (iss): the URL under which verifiers reach --issuer-bind-address, over https where TLS stands in front of it. Changing it ends no live token, but verifiers have to know both.")
 	set.StringVar(&f.trustDomain, "trust-domain", "cluster.local", "The trust domain of the subjects (sub), as in SPIFFE IDs.")
 	set.StringVar(&f.gatewayAudience, "gateway-audience", "agent-passport-gateway", "The gateway's audience, which every token is for.")
+	set.StringVar(&f.channelAddress, "channel-bind-address", ":9443", "The address that serves tokens to gateways, which show a certificate of ours; 0 switches it off.")
+	set.Func("channel-serving-names", "Names and addresses under which gateways reach --channel-bind-address, separated by commas; none: those of Service agent-passport-channel.", names(&f.channelNames))
+	set.StringVar(&f.gatewayURL, "gateway-url", "", "The URL of the gateway, for token Secrets; empty: they say nothing of it.")
+	set.Func("gateway-serving-names", "Further names and addresses for the gateway's certificate, separated by commas, beside those of Service agent-passport-gateway.", names(&f.gatewayNames))
 	set.DurationVar(&f.rotation, "key-rotation-interval", 30*24*time.Hour, "How long a key signs; at least one hour.")
 	set.IntVar(&f.passportWorkers, "passport-workers", 64, "How many passports are worked on at once.")
 	set.StringVar(&f.configFile, "config-file", "", "The config file, YAML with the thresholds of the detectors; empty: the defaults. It is read at the start.")
@@ -100,20 +109,41 @@ func (f *flags) readConfig() error {
 }
 
 func (f *flags) check(set *flag.FlagSet) error {
-	issuer, err := url.Parse(f.issuer)
 	switch {
 	case set.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q: every setting is a flag", set.Arg(0))
-	case err != nil || issuer.Host == "" || (issuer.Scheme != "https" && issuer.Scheme != "http") || issuer.RawQuery != "" || issuer.Fragment != "":
+	case !isURL(f.issuer):
 		return fmt.Errorf("--issuer %q: want a URL such as https://passports.example.com, without query or fragment", f.issuer)
 	case f.rotation < time.Hour:
 		return fmt.Errorf("--key-rotation-interval %s: at least 1h", f.rotation)
 	case f.passportWorkers < 1 || f.passportWorkers > 1000:
 		return fmt.Errorf("--passport-workers %d: 1 to 1000", f.passportWorkers)
+	case f.gatewayURL != "" && f.channelAddress == "0":
+		return errors.New("--gateway-url needs --channel-bind-address: gateways get their tokens there")
+	case f.gatewayURL != "" && !isURL(f.gatewayURL):
+		return fmt.Errorf("--gateway-url %q: want a URL such as https://gateway.example.com", f.gatewayURL)
 	case f.namespace == "" || f.serviceAccount == "" || f.trustDomain == "" || f.gatewayAudience == "":
 		return errors.New("--namespace, --service-account, --trust-domain and --gateway-audience must not be empty")
 	}
 	return nil
+}
+
+func isURL(text string) bool {
+	parsed, err := url.Parse(text)
+	return err == nil && parsed.Host != "" && (parsed.Scheme == "https" || parsed.Scheme == "http") && parsed.RawQuery == "" && parsed.Fragment == ""
+}
+
+// names reads names that are separated by commas.
+func names(into *[]string) func(string) error {
+	return func(value string) error {
+		*into = nil
+		for name := range strings.SplitSeq(value, ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				*into = append(*into, name)
+			}
+		}
+		return nil
+	}
 }
 
 func envOr(name, fallback string) string {
@@ -186,6 +216,12 @@ func run(ctx context.Context, f *flags) error {
 		RotationInterval: f.rotation,
 		Thresholds:       f.thresholds,
 		PassportWorkers:  f.passportWorkers,
+		GatewayURL:       f.gatewayURL,
+		GatewayNames:     f.gatewayNames,
+	}
+	if f.channelAddress != "0" {
+		options.Channel = &controller.ChannelAuthority{}
+		options.Connections = controller.NewConnectionReports(mgr.GetClient(), mgr.GetAPIReader(), now)
 	}
 	options.Trail = controller.NewAuditTrail(auditLog, options.Username())
 	if err := controller.Setup(ctx, mgr, options); err != nil {
@@ -193,6 +229,9 @@ func run(ctx context.Context, f *flags) error {
 	}
 	if err := serveIssuer(ctx, mgr, f, keys); err != nil {
 		return fmt.Errorf("serve the JWKS: %w", err)
+	}
+	if err := serveChannel(ctx, mgr, f, options); err != nil {
+		return fmt.Errorf("serve the gateways: %w", err)
 	}
 	if err := addChecks(mgr, keys); err != nil {
 		return fmt.Errorf("set up the probes: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -11,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/audit/steps"
 )
 
@@ -76,45 +78,60 @@ func (r *BlockTrailReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 }
 
 // AgentTrailReconciler records every change of an agent.
-type AgentTrailReconciler struct {
+type AgentTrailReconciler = ConfigTrailReconciler[v1alpha1.AgentPassport, *v1alpha1.AgentPassport]
+
+// ConnectionTrailReconciler records every change of a ServiceConnection.
+type ConnectionTrailReconciler = ConfigTrailReconciler[v1alpha1.ServiceConnection, *v1alpha1.ServiceConnection]
+
+// ConfigTrailReconciler records every change of what is set up by people.
+type ConfigTrailReconciler[T any, P configured[T]] struct {
 	// Client reads from the cache.
 	client.Client
 	// Clock is the API server's.
 	Clock clock.PassiveClock
 
 	trail *AuditTrail
+	// change is the record of one generation, deletion that of the end.
+	change   func(object P, at time.Time) (audit.Record, error)
+	deletion func(object P, at time.Time) audit.Record
 	// changed are generations that may be another by now.
-	changed remains[*v1alpha1.AgentPassport]
-	gone    remains[*v1alpha1.AgentPassport]
+	changed remains[P]
+	gone    remains[P]
 }
 
-// Reconcile records every generation of an agent that was seen, and its deletion.
-func (r *AgentTrailReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	for _, agent := range r.changed.of(request.NamespacedName) {
-		change, err := steps.Agent(agent, r.Clock.Now())
+// configured is a pointer to an object, one version of which is told from another by where it is.
+type configured[T any] interface {
+	object[T]
+	comparable
+}
+
+// Reconcile records every generation of an object that was seen, and its deletion.
+func (r *ConfigTrailReconciler[T, P]) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	for _, was := range r.changed.of(request.NamespacedName) {
+		change, err := r.change(was, r.Clock.Now())
 		if err != nil {
 			return ctrl.Result{}, err
 		}
 		if err := r.trail.record(ctx, change); err != nil {
 			return later(err)
 		}
-		r.changed.forget(agent)
+		r.changed.forget(was)
 	}
-	for _, agent := range r.gone.of(request.NamespacedName) {
-		change, err := steps.Agent(agent, r.Clock.Now())
+	for _, was := range r.gone.of(request.NamespacedName) {
+		change, err := r.change(was, r.Clock.Now())
 		if err != nil {
 			return ctrl.Result{}, err
 		}
-		if err := r.trail.record(ctx, change, steps.AgentDeleted(agent, r.Clock.Now())); err != nil {
+		if err := r.trail.record(ctx, change, r.deletion(was, r.Clock.Now())); err != nil {
 			return later(err)
 		}
-		r.gone.forget(agent)
+		r.gone.forget(was)
 	}
-	agent, err := find[v1alpha1.AgentPassport](ctx, r.Client, request.Namespace, request.Name)
-	if err != nil || agent == nil {
+	is, err := find[T, P](ctx, r.Client, request.Namespace, request.Name)
+	if err != nil || is == nil {
 		return ctrl.Result{}, err
 	}
-	change, err := steps.Agent(agent, r.Clock.Now())
+	change, err := r.change(is, r.Clock.Now())
 	if err != nil {
 		return ctrl.Result{}, err
 	}

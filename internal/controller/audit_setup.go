@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/audit/steps"
 )
 
 // trailWorkers is how many names are recorded at once. The log has one writer, which takes what waits
@@ -32,7 +33,12 @@ func NewBlockTrailReconciler(c client.Client, o Options) *BlockTrailReconciler {
 
 // NewAgentTrailReconciler gives one that reads from a cache.
 func NewAgentTrailReconciler(c client.Client, o Options) *AgentTrailReconciler {
-	return &AgentTrailReconciler{Client: c, Clock: o.Clock, trail: o.Trail}
+	return &AgentTrailReconciler{Client: c, Clock: o.Clock, trail: o.Trail, change: steps.Agent, deletion: steps.AgentDeleted}
+}
+
+// NewConnectionTrailReconciler gives one that reads from a cache.
+func NewConnectionTrailReconciler(c client.Client, o Options) *ConnectionTrailReconciler {
+	return &ConnectionTrailReconciler{Client: c, Clock: o.Clock, trail: o.Trail, change: steps.Connection, deletion: steps.ConnectionDeleted}
 }
 
 func setupMissionTrail(mgr ctrl.Manager, o Options) error {
@@ -57,11 +63,20 @@ func setupBlockTrail(mgr ctrl.Manager, o Options) error {
 }
 
 func setupAgentTrail(mgr ctrl.Manager, o Options) error {
-	r := NewAgentTrailReconciler(mgr.GetClient(), o)
-	return ctrl.NewControllerManagedBy(mgr).Named("agenttrail").
-		Watches(&v1alpha1.AgentPassport{}, keepRemains(&r.gone)).
-		Watches(&v1alpha1.AgentPassport{}, keepGenerations(&r.changed)).
-		WatchesRawSource(o.Trail.replay(mgr.GetClient(), ownName, &v1alpha1.AgentPassportList{})).
+	return setupConfigTrail(mgr, o, "agenttrail", NewAgentTrailReconciler(mgr.GetClient(), o), &v1alpha1.AgentPassportList{})
+}
+
+func setupConnectionTrail(mgr ctrl.Manager, o Options) error {
+	return setupConfigTrail(mgr, o, "connectiontrail", NewConnectionTrailReconciler(mgr.GetClient(), o), &v1alpha1.ServiceConnectionList{})
+}
+
+func setupConfigTrail[T any, P configured[T]](
+	mgr ctrl.Manager, o Options, name string, r *ConfigTrailReconciler[T, P], all client.ObjectList,
+) error {
+	return ctrl.NewControllerManagedBy(mgr).Named(name).
+		Watches(P(new(T)), keepRemains(&r.gone)).
+		Watches(P(new(T)), keepGenerations(&r.changed)).
+		WatchesRawSource(o.Trail.replay(mgr.GetClient(), ownName, all)).
 		WithOptions(o.controller(2)).
 		Complete(r)
 }

@@ -114,6 +114,15 @@ var scenarios = []scenario{
 	{"a review that blocks", checkedOut("notion"), func(w *world) { w.review("done", v1alpha1.DecisionBlocked, "no") }},
 	{"a review that takes the place of a block", checkedOut("stripe"), func(w *world) { w.review("done", v1alpha1.DecisionBlocked, "no") }},
 	{"a deletion after the checkout", checkedOut("notion"), func(w *world) { Expect(w.admin.Delete(w.ctx, w.mission())).To(Succeed()) }},
+	{"a connection whose credential is gone", func(w *world) {
+		w.connection()
+		w.says("gateway-0", w.edit(func(*v1alpha1.ServiceConnection) {}), v1alpha1.ReasonCredentialRead)
+	}, func(w *world) {
+		// It says so again to a manager that has just begun.
+		w.again = func() { w.says("gateway-0", w.edit(func(*v1alpha1.ServiceConnection) {}), v1alpha1.ReasonCredentialNotFound) }
+		w.again()
+	}},
+	{"a connection that is changed", func(w *world) { w.connection() }, func(w *world) { w.edit(open) }},
 	{"a clean-up after a clean checkout", checkedOut("slack"), func(w *world) { w.clock.Step(48 * time.Hour) }},
 }
 
@@ -145,6 +154,9 @@ func (s scenario) play(w *world, c *crash) int {
 	if c.dead {
 		w.restart()
 		c.dead, c.at = false, 0
+		if w.again != nil {
+			w.again()
+		}
 		err = w.settleUntil(40)
 	}
 	Expect(err).NotTo(HaveOccurred())
@@ -181,6 +193,7 @@ type endState struct {
 	Reports     []string
 	Blocks      []string
 	Checkouts   []string
+	Connections []string
 	Baseline    int64
 	HasSecret   bool
 	// Trail is what the audit log tells of the passports, in order, and of what is set up.
@@ -246,6 +259,9 @@ func (w *world) endState() endState {
 		end.Checkouts = append(end.Checkouts, line)
 	}
 	sort.Strings(end.Checkouts)
+	if w.get("github", &v1alpha1.ServiceConnection{}) == nil {
+		end.Connections = w.conditions()
+	}
 	agent := &v1alpha1.AgentPassport{}
 	if err := w.get("support-bot", agent); err == nil && agent.Status.Baseline != nil {
 		end.Baseline = agent.Status.Baseline.Missions

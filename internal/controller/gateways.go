@@ -29,3 +29,23 @@ func liveGateways(ctx context.Context, reader client.Reader, namespace string, a
 	slices.Sort(live)
 	return live, nil
 }
+
+// gatewayAccess is what token Secrets say of the gateway; the zero value: nothing.
+type gatewayAccess struct {
+	url       string
+	authority *ChannelAuthority
+}
+
+// known says whether what is to be said is known yet.
+func (g gatewayAccess) known() bool { return g.url == "" || g.authority.Authority() != nil }
+
+// data is what goes into a Secret.
+func (g gatewayAccess) data() map[string][]byte {
+	data := map[string][]byte{}
+	if g.url == "" || !g.known() {
+		return data
+	}
+	data[v1alpha1.SecretKeyGatewayURL] = []byte(g.url)
+	data[v1alpha1.SecretKeyGatewayCA] = g.authority.Authority().PEM
+	return data
+}

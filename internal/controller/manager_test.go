@@ -25,6 +25,7 @@ import (
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/controller"
+	"agentpassport.dev/operator/internal/servingcert"
 	"agentpassport.dev/operator/internal/token"
 	"agentpassport.dev/operator/test/apiserver"
 )
@@ -64,11 +65,14 @@ func unready(ctx context.Context, changes ...func(*rest.Config)) *world {
 		Metrics: metricsserver.Options{BindAddress: "0"},
 	})
 	Expect(err).NotTo(HaveOccurred())
+	w.channel, w.gatewayURL = &controller.ChannelAuthority{}, "https://gateway.example.com"
+	w.reports = controller.NewConnectionReports(mgr.GetClient(), mgr.GetAPIReader(), w.clock)
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	options := controller.Options{
 		Clock: w.clock, Keys: w.keys, Namespace: apiserver.OperatorNamespace, ServiceAccount: apiserver.ManagerServiceAccount,
 		Issuer: issuer, TrustDomain: "example.org", GatewayAudience: "gateway",
 		RotationInterval: 24 * time.Hour, PassportWorkers: 4, Registry: prometheus.NewRegistry(), NewQueue: steppedQueue(w.clock),
+		Channel: w.channel, GatewayURL: w.gatewayURL, GatewayNames: []string{"gateway.example.com"}, Connections: w.reports,
 	}
 	options.Trail = controller.NewAuditTrail(w.log, options.Username())
 	Expect(controller.Setup(running, mgr, options)).To(Succeed())
@@ -79,6 +83,10 @@ func unready(ctx context.Context, changes ...func(*rest.Config)) *world {
 		Eventually(ended).Should(Receive(BeNil()))
 		deleteIfThere(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.KeySecretName}})
 		deleteIfThere(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.JWKSConfigMapName}})
+		for _, secret := range []string{servingcert.ChannelSecretName, servingcert.GatewaySecretName} {
+			deleteIfThere(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: secret}})
+		}
+		deleteIfThere(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: servingcert.GatewayConfigMapName}})
 	})
 	return w
 }

@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/util/workqueue"
@@ -32,6 +34,7 @@ import (
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/lifecycle"
 	"agentpassport.dev/operator/internal/review"
+	"agentpassport.dev/operator/internal/servingcert"
 	"agentpassport.dev/operator/internal/token"
 )
 
@@ -62,6 +65,15 @@ type Options struct {
 	RotationInterval time.Duration
 	// Trail that every step is recorded in.
 	Trail *AuditTrail
+	// Channel is the authority of the channel to the gateways, empty at first; nil: no gateway is served.
+	Channel *ChannelAuthority
+	// GatewayURL is put into token Secrets, with the authority of the gateway's certificate; empty: neither
+	// is. It needs Channel.
+	GatewayURL string
+	// GatewayNames are names under which clients reach the gateway, beside that of its Service.
+	GatewayNames []string
+	// Connections are what gateways say of credentials; nil: nobody says anything.
+	Connections *ConnectionReports
 	// Thresholds of the detectors; zero: the defaults.
 	Thresholds review.Thresholds
 	// PassportWorkers is how many passports are worked on at once.
@@ -88,8 +100,8 @@ func (o Options) Authority() lifecycle.Authority {
 	}
 }
 
-// CacheOptions bounds what the manager's cache holds: the operator's own kinds everywhere, and of
-// Secrets and ConfigMaps its own two, in its own namespace.
+// CacheOptions bounds what the manager's cache holds: the operator's own kinds everywhere, and in its own
+// namespace, of Secrets and ConfigMaps its own two, and the Leases of gateways.
 func CacheOptions(namespace string) cache.Options {
 	only := func(name string) cache.ByObject {
 		return cache.ByObject{Namespaces: map[string]cache.Config{
@@ -102,6 +114,9 @@ func CacheOptions(namespace string) cache.Options {
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Secret{}:    only(KeySecretName),
 			&corev1.ConfigMap{}: only(JWKSConfigMapName),
+			&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{
+				namespace: {LabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.LabelGateway: "true"})},
+			}},
 		},
 	}
 }
@@ -132,7 +147,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	}
 	for _, setup := range []func(ctrl.Manager, Options) error{
 		setupSigningKeys, setupKeyringLoader, setupAgentPassports, setupAgentBlocks, setupCheckpoints, setupCheckouts, setupPassports,
-		setupMissionTrail, setupBlockTrail, setupAgentTrail,
+		setupServiceConnections, setupChannelAuthority, setupGatewayCertificate,
+		setupMissionTrail, setupBlockTrail, setupAgentTrail, setupConnectionTrail,
 	} {
 		if err := setup(mgr, options); err != nil {
 			return err
@@ -166,6 +182,7 @@ func setupPassports(mgr ctrl.Manager, o Options) error {
 		Watches(&v1alpha1.AgentBlock{}, handler.EnqueueRequestsFromMapFunc(r.passportsOfBlock), specChanged).
 		WatchesRawSource(source.Channel(secretChanges, &handler.EnqueueRequestForObject{})).
 		WatchesRawSource(source.Func(r.followKeys)).
+		WatchesRawSource(source.Func(r.followAuthority)).
 		WithOptions(o.controller(o.PassportWorkers)).
 		Complete(retryConflicts{r})
 }
@@ -180,9 +197,12 @@ func NewPassportReconciler(c client.Client, live client.Reader, o Options) *Pass
 		Keys:       o.Keys,
 		Authority:  o.Authority(),
 		Thresholds: o.Thresholds,
-		secrets:    &tokenSecrets{client: c, live: live, manager: types.NamespacedName{Namespace: o.Namespace, Name: o.ServiceAccount}},
-		lists:      &liveLists{reader: live, clock: o.Clock},
-		trail:      o.Trail,
+		secrets: &tokenSecrets{
+			client: c, live: live, manager: types.NamespacedName{Namespace: o.Namespace, Name: o.ServiceAccount},
+			gateway: gatewayAccess{url: o.GatewayURL, authority: o.Channel},
+		},
+		lists: &liveLists{reader: live, clock: o.Clock},
+		trail: o.Trail,
 	}
 }
 
@@ -210,6 +230,57 @@ func NewCheckoutReconciler(c client.Client, live client.Reader, o Options) *Chec
 		Client: c, Live: live, Clock: o.Clock, Thresholds: cmp.Or(o.Thresholds, review.DefaultThresholds()),
 		Username: o.Username(), trail: o.Trail,
 	}
+}
+
+func setupServiceConnections(mgr ctrl.Manager, o Options) error {
+	r := NewServiceConnectionReconciler(mgr.GetClient(), mgr.GetAPIReader(), o)
+	r.Recorder = mgr.GetEventRecorder("agent-passport-manager")
+	return ctrl.NewControllerManagedBy(mgr).Named("serviceconnection").
+		For(&v1alpha1.ServiceConnection{}, specChanged).
+		Watches(&coordinationv1.Lease{}, handler.Funcs{}). // read alone
+		WatchesRawSource(source.Channel(r.Reports.News(), &handler.EnqueueRequestForObject{})).
+		WithOptions(o.controller(2)).
+		Complete(retryConflicts{r})
+}
+
+// NewServiceConnectionReconciler gives a ServiceConnectionReconciler without a Recorder.
+func NewServiceConnectionReconciler(c client.Client, live client.Reader, o Options) *ServiceConnectionReconciler {
+	reports := o.Connections
+	if reports == nil {
+		reports = NewConnectionReports(c, live, o.Clock)
+	}
+	return &ServiceConnectionReconciler{Client: c, Clock: o.Clock, Reports: reports, Namespace: o.Namespace}
+}
+
+func setupChannelAuthority(mgr ctrl.Manager, o Options) error {
+	if o.Channel == nil {
+		return nil
+	}
+	everyReplica := false
+	options := o.controller(1)
+	options.NeedLeaderElection = &everyReplica
+	request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: o.Namespace, Name: servingcert.ChannelSecretName}}
+	return ctrl.NewControllerManagedBy(mgr).Named("channelauthority").
+		WatchesRawSource(once(request)).
+		WithOptions(options).
+		Complete(retryConflicts{&ChannelAuthorityLoader{Client: mgr.GetClient(), Clock: o.Clock, Authority: o.Channel, Namespace: o.Namespace}})
+}
+
+func setupGatewayCertificate(mgr ctrl.Manager, o Options) error {
+	if o.Channel == nil {
+		return nil
+	}
+	request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: o.Namespace, Name: servingcert.GatewaySecretName}}
+	return ctrl.NewControllerManagedBy(mgr).Named("gatewaycertificate").
+		WatchesRawSource(once(request)).
+		WatchesRawSource(source.Func(func(_ context.Context, queue requestQueue) error {
+			o.Channel.OnChange(func() { queue.Add(request) })
+			return nil
+		})).
+		WithOptions(o.controller(1)).
+		Complete(retryConflicts{&GatewayCertificateReconciler{
+			Client: mgr.GetClient(), Clock: o.Clock, Authority: o.Channel, Namespace: o.Namespace, Names: o.GatewayNames,
+		}})
 }
 
 func setupAgentBlocks(mgr ctrl.Manager, o Options) error {
@@ -331,15 +402,31 @@ func (r *PassportReconciler) followKeys(ctx context.Context, queue workqueue.Typ
 		if dropped {
 			r.secrets.distrustAll()
 		}
-		var passports v1alpha1.PassportList
-		if err := r.List(ctx, &passports, client.UnsafeDisableDeepCopy); err != nil {
-			return
-		}
-		for _, request := range unfinished(passports.Items) {
-			queue.Add(request)
-		}
+		r.bringAllBack(ctx, queue)
 	})
 	return nil
+}
+
+// followAuthority brings them back once there is an authority, and once it is another: it is in their Secrets.
+func (r *PassportReconciler) followAuthority(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	if r.secrets.gateway.url == "" {
+		return nil
+	}
+	r.secrets.gateway.authority.OnChange(func() {
+		r.secrets.distrustAll()
+		r.bringAllBack(ctx, queue)
+	})
+	return nil
+}
+
+func (r *PassportReconciler) bringAllBack(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	var passports v1alpha1.PassportList
+	if err := r.List(ctx, &passports, client.UnsafeDisableDeepCopy); err != nil {
+		return
+	}
+	for _, request := range unfinished(passports.Items) {
+		queue.Add(request)
+	}
 }
 
 func (r *PassportReconciler) passportsOfAgent(ctx context.Context, agent client.Object) []reconcile.Request {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 
@@ -49,6 +50,8 @@ type tokenSecrets struct {
 	watch *secretWatch
 	// manager is the user that consent is given to.
 	manager types.NamespacedName
+	// gateway is what Secrets say of the gateway.
+	gateway gatewayAccess
 
 	mu sync.Mutex
 	// good holds, by passport, what its Secret was when it was last known to be right.
@@ -108,6 +111,9 @@ func (s *tokenSecrets) adopt(ctx context.Context, passport *v1alpha1.Passport, r
 		// Ours by name and owner, but not a token of ours: edited by hand before the issue was stored.
 		return nil, client.IgnoreNotFound(s.delete(ctx, &secret))
 	}
+	if !s.isRight(&secret, passport, claims, ring) {
+		return claims, nil // what is beside the token is put right once it is Active
+	}
 	return claims, s.trust(passport.UID, &secret, claims)
 }
 
@@ -130,7 +136,7 @@ func (s *tokenSecrets) keep(ctx context.Context, passport *v1alpha1.Passport, ri
 		return s.problem(passport, err)
 	case err == nil && !owned(&have, passport):
 		return conflict(passport, name)
-	case err == nil && isRight(&have, passport, claims, ring):
+	case err == nil && s.isRight(&have, passport, claims, ring):
 		return s.trust(passport.UID, &have, claims)
 	}
 	if meant, err := s.isMeant(ctx, passport, claims); err != nil || !meant {
@@ -249,6 +255,8 @@ func (s *tokenSecrets) distrustAll() {
 // secret is the Secret that holds a passport's token, with what verifies it.
 func (s *tokenSecrets) secret(passport *v1alpha1.Passport, name, signed string, ring token.Ring) *corev1.Secret {
 	controller := true
+	data := s.beside(ring)
+	data[v1alpha1.SecretKeyToken] = []byte(signed)
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: passport.Namespace,
@@ -266,11 +274,15 @@ func (s *tokenSecrets) secret(passport *v1alpha1.Passport, name, signed string, 
 			}},
 		},
 		Type: v1alpha1.SecretTypePassportToken,
-		Data: map[string][]byte{
-			v1alpha1.SecretKeyToken: []byte(signed),
-			v1alpha1.SecretKeyJWKS:  token.JWKS(ring),
-		},
+		Data: data,
 	}
+}
+
+// beside is all that a Secret holds but the token: what verifies it, and where to show it.
+func (s *tokenSecrets) beside(ring token.Ring) map[string][]byte {
+	data := s.gateway.data()
+	data[v1alpha1.SecretKeyJWKS] = token.JWKS(ring)
+	return data
 }
 
 // secretOf is where a passport's token goes.
@@ -285,13 +297,14 @@ func owned(secret *corev1.Secret, passport *v1alpha1.Passport) bool {
 }
 
 // isRight says whether a Secret is just as it should be: a token with these very claims, signed by a
-// key that still stands, the keys that verify it, and the label by which it is watched.
-func isRight(secret *corev1.Secret, passport *v1alpha1.Passport, claims *token.Claims, ring token.Ring) bool {
+// key that still stands, what goes beside it, and the label by which it is watched.
+func (s *tokenSecrets) isRight(secret *corev1.Secret, passport *v1alpha1.Passport, claims *token.Claims, ring token.Ring) bool {
 	signed, err := token.VerifySignature(string(secret.Data[v1alpha1.SecretKeyToken]), ring)
+	want := s.beside(ring)
+	want[v1alpha1.SecretKeyToken] = secret.Data[v1alpha1.SecretKeyToken]
 	return err == nil &&
 		sameClaims(signed, claims) &&
-		bytes.Equal(secret.Data[v1alpha1.SecretKeyJWKS], token.JWKS(ring)) &&
-		len(secret.Data) == 2 &&
+		maps.EqualFunc(secret.Data, want, bytes.Equal) &&
 		secret.Labels[v1alpha1.LabelPassportUID] == string(passport.UID)
 }
 

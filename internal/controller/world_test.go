@@ -45,6 +45,13 @@ type world struct {
 	admin     client.Client
 	clock     *clocktesting.FakeClock
 	keys      *controller.Keyring
+	// channel and gatewayURL are what token Secrets say of the gateway; zero: nothing.
+	channel    *controller.ChannelAuthority
+	gatewayURL string
+	// reports are what gateways say, in a managed world.
+	reports *controller.ConnectionReports
+	// again is what gateways say again to a manager that has just begun; nil: nothing.
+	again func()
 
 	mu sync.Mutex
 	// writes are those of the operator's that landed, in order, such as "create Secret mission-token".
@@ -61,10 +68,13 @@ type world struct {
 	checkouts   *controller.CheckoutReconciler
 	agents      *controller.AgentPassportReconciler
 	blocks      *controller.AgentBlockReconciler
+	connections *controller.ServiceConnectionReconciler
 
 	missionTrail *controller.MissionTrailReconciler
 	blockTrail   *controller.BlockTrailReconciler
 	agentTrail   *controller.AgentTrailReconciler
+
+	connectionTrail *controller.ConnectionTrailReconciler
 }
 
 const issuer = "https://passports.example.com"
@@ -102,6 +112,7 @@ func (w *world) useClient(config *rest.Config, now clock.PassiveClock) {
 	options := controller.Options{
 		Clock: now, Keys: w.keys, Namespace: apiserver.OperatorNamespace, ServiceAccount: apiserver.ManagerServiceAccount,
 		Issuer: issuer, TrustDomain: "example.org", GatewayAudience: "gateway",
+		Channel: w.channel, GatewayURL: w.gatewayURL,
 	}
 	options.Trail = controller.NewAuditTrail(w.log, options.Username())
 	w.told = events.NewFakeRecorder(1000)
@@ -112,9 +123,12 @@ func (w *world) useClient(config *rest.Config, now clock.PassiveClock) {
 	w.checkouts.Recorder = w.told
 	w.agents = &controller.AgentPassportReconciler{Client: c, Live: c, Clock: now, Recorder: w.told}
 	w.blocks = &controller.AgentBlockReconciler{Client: c, Clock: now}
+	w.connections = controller.NewServiceConnectionReconciler(c, c, options)
+	w.connections.Recorder = w.told
 	w.missionTrail = controller.NewMissionTrailReconciler(c, options)
 	w.blockTrail = controller.NewBlockTrailReconciler(c, options)
 	w.agentTrail = controller.NewAgentTrailReconciler(c, options)
+	w.connectionTrail = controller.NewConnectionTrailReconciler(c, options)
 }
 
 // observed gives the client with every write of its counted, and open to faults.
@@ -221,6 +235,7 @@ func (w *world) round() error {
 	}{
 		{&v1alpha1.AgentPassportList{}, []reconcileFunc{w.agents.Reconcile, w.agentTrail.Reconcile}},
 		{&v1alpha1.AgentBlockList{}, []reconcileFunc{w.blocks.Reconcile, w.blockTrail.Reconcile}},
+		{&v1alpha1.ServiceConnectionList{}, []reconcileFunc{w.connections.Reconcile, w.connectionTrail.Reconcile}},
 		{&v1alpha1.PassportList{}, []reconcileFunc{w.passports.Reconcile}},
 		{&v1alpha1.CheckpointList{}, []reconcileFunc{w.checkpoints.Reconcile}},
 		{&v1alpha1.CheckoutList{}, []reconcileFunc{w.checkouts.Reconcile}},

@@ -37,6 +37,14 @@ func SetCondition(
 	if runes := []rune(message); len(runes) > maxConditionMessage {
 		message = string(runes[:maxConditionMessage-1]) + "…"
 	}
+	setWhole(conditions, generation, kind, value, reason, message, now)
+}
+
+// setWhole sets a condition whose message is not cut: a command has to be whole.
+func setWhole(
+	conditions *[]metav1.Condition, generation int64, kind v1alpha1.ConditionType, value metav1.ConditionStatus,
+	reason v1alpha1.Reason, message string, now time.Time,
+) {
 	meta.SetStatusCondition(conditions, metav1.Condition{
 		Type:               string(kind),
 		Status:             value,

@@ -10,8 +10,8 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"agentpassport.dev/operator/internal/servingcert"
 	"agentpassport.dev/operator/internal/audit/wire"
+	"agentpassport.dev/operator/internal/servingcert"
 )
 
 // auditLog is a running bin/auditlog.

@@ -18,8 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	auditclient "agentpassport.dev/operator/internal/audit/client"
-	"agentpassport.dev/operator/internal/servingcert"
 	"agentpassport.dev/operator/internal/audit/wire"
+	"agentpassport.dev/operator/internal/servingcert"
 	"agentpassport.dev/operator/test/apiserver"
 	"agentpassport.dev/operator/test/process"
 )

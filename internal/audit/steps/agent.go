@@ -1,9 +1,6 @@
 package steps
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"time"
 
 	"agentpassport.dev/operator/api/v1alpha1"
@@ -30,41 +27,4 @@ func ofBlock(block *v1alpha1.AgentBlock, action audit.Action, at time.Time) audi
 		record.Agent = &audit.Agent{Name: block.Spec.AgentRef.Name}
 	}
 	return record
-}
-
-// Agent is the record of one generation of an AgentPassport, seen at a time.
-func Agent(agent *v1alpha1.AgentPassport, at time.Time) (audit.Record, error) {
-	spec, err := canonical(agent.Spec)
-	if err != nil {
-		return audit.Record{}, fmt.Errorf("agentpassport %s/%s: %w", agent.Namespace, agent.Name, err)
-	}
-	if agent.Generation <= 1 {
-		at = agent.CreationTimestamp.Time
-	}
-	digest := sha256.Sum256([]byte(spec))
-	changed := ofAgent(agent, changeOf(agent.Generation), at)
-	changed.Actor, changed.Facts = changer(agent), &audit.Facts{Digest: hex.EncodeToString(digest[:])}
-	return changed, nil
-}
-
-// AgentDeleted is the record of an AgentPassport that is gone, as it was last seen.
-func AgentDeleted(agent *v1alpha1.AgentPassport, at time.Time) audit.Record {
-	deleted := ofAgent(agent, "deleted", at)
-	deleted.Actor, deleted.Facts = audit.Actor{Username: Deleted}, &audit.Facts{Reason: "deleted"}
-	return deleted
-}
-
-func ofAgent(agent *v1alpha1.AgentPassport, which string, at time.Time) audit.Record {
-	record := record("AgentPassport", agent, audit.ConfigChange, which, at)
-	record.Layer = audit.System
-	record.Agent = &audit.Agent{Name: agent.Name, UID: string(agent.UID), Generation: agent.Generation}
-	return record
-}
-
-// changer is who changed the spec of an AgentPassport last.
-func changer(agent *v1alpha1.AgentPassport) audit.Actor {
-	if by := agent.Annotations[v1alpha1.AnnotationChangedBy]; by != "" {
-		return audit.Actor{Username: by}
-	}
-	return audit.Actor{Username: Unknown}
 }

@@ -4,11 +4,13 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/net/netutil"
 	"k8s.io/utils/clock"
 
@@ -71,8 +73,8 @@ func (t *TLS) Listener(plain net.Listener) net.Listener {
 	return tls.NewListener(netutil.LimitListener(plain, maxConnections), t.Config())
 }
 
-// HTTP is the server of a handler, with its time limits.
-func HTTP(handler http.Handler) *http.Server {
+// HTTP is the server of a handler, with its time limits. Handshakes that fail are told of at verbosity 1.
+func HTTP(handler http.Handler, logger logr.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -80,5 +82,6 @@ func HTTP(handler http.Handler) *http.Server {
 		WriteTimeout:      20 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(logr.ToSlogHandler(logger.V(1)), slog.LevelInfo),
 	}
 }

@@ -1,0 +1,4 @@
+package controller
+
+// LiveGateways is for tests.
+var LiveGateways = liveGateways
