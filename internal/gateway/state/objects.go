@@ -1,7 +1,6 @@
 package state
 
 import (
-	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -72,7 +71,7 @@ func (v *View) removeAgent(gone *v1alpha1.AgentPassport) { v.agents.remove(nameO
 func agentOf(object *v1alpha1.AgentPassport) agent {
 	known := agent{uid: object.UID, version: object.ResourceVersion}
 	if object.Spec.Suspend {
-		known.suspension = fmt.Sprintf("agent %s is suspended", object.Name)
+		known.suspension = "the suspension of AgentPassport " + object.Name
 	}
 	return known
 }
