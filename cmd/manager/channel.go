@@ -17,7 +17,7 @@ import (
 const channelService = "agent-passport-channel"
 
 // serveChannel serves the gateways, on every replica; what they report is for the one that leads.
-func serveChannel(ctx context.Context, mgr ctrl.Manager, f *flags, options controller.Options) error {
+func serveChannel(ctx context.Context, mgr ctrl.Manager, f *flags, options controller.Options, lists server.StatusLists) error {
 	if options.Channel == nil {
 		return nil
 	}
@@ -36,6 +36,8 @@ func serveChannel(ctx context.Context, mgr ctrl.Manager, f *flags, options contr
 		Leading:     leading(mgr),
 		Tokens:      &controller.TokenService{Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: options.Clock, Keys: options.Keys},
 		Connections: options.Connections,
+		Signals:     options.Reports,
+		StatusLists: lists,
 		Metrics:     server.NewMetrics(metrics.Registry),
 	})
 	timeout := shutdownTimeout

@@ -222,6 +222,9 @@ func run(ctx context.Context, f *flags) error {
 	if f.channelAddress != "0" {
 		options.Channel = &controller.ChannelAuthority{}
 		options.Connections = controller.NewConnectionReports(mgr.GetClient(), mgr.GetAPIReader(), now)
+		options.Reports = controller.NewReports(mgr.GetClient(), mgr.GetAPIReader())
+		options.LiveGateways = controller.LiveGateways(mgr.GetClient(), f.namespace)
+		options.Calls = auditLog.Calls
 	}
 	options.Trail = controller.NewAuditTrail(auditLog, options.Username())
 	if err := controller.Setup(ctx, mgr, options); err != nil {
@@ -231,7 +234,7 @@ func run(ctx context.Context, f *flags) error {
 	if err := serveIssuer(ctx, mgr, f, keys, lists); err != nil {
 		return fmt.Errorf("serve the JWKS: %w", err)
 	}
-	if err := serveChannel(ctx, mgr, f, options); err != nil {
+	if err := serveChannel(ctx, mgr, f, options, lists); err != nil {
 		return fmt.Errorf("serve the gateways: %w", err)
 	}
 	if err := addChecks(mgr, keys); err != nil {

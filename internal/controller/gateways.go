@@ -12,6 +12,13 @@ import (
 	"agentpassport.dev/operator/internal/gateway/presence"
 )
 
+// LiveGateways gives the function that names the gateways that live, for Options.
+func LiveGateways(reader client.Reader, namespace string) func(ctx context.Context, at time.Time) ([]string, error) {
+	return func(ctx context.Context, at time.Time) ([]string, error) {
+		return liveGateways(ctx, reader, namespace, at)
+	}
+}
+
 // liveGateways gives the names (of their Pods, sorted) of the gateways that live at a time by the API
 // server's clock: those whose Lease in the operator's namespace holds.
 func liveGateways(ctx context.Context, reader client.Reader, namespace string, at time.Time) ([]string, error) {

@@ -2,12 +2,9 @@ package playground
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -84,29 +81,9 @@ func (a *auditor) read(ctx context.Context, of *mission, want []string) (string,
 }
 
 func (a *auditor) get(ctx context.Context, path, token string) ([]byte, error) {
-	authorities, err := os.ReadFile(a.caFile)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(authorities) {
-		return nil, fmt.Errorf("%s holds no certificate", a.caFile)
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url+path, http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Authorization", "Bearer "+token)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
-	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Transport: transport, Timeout: patience}).Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", response.Status, body)
+	status, body, err := ask(ctx, a.caFile, http.MethodGet, a.url+path, bearer(token), "")
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("%d %s: %s", status, http.StatusText(status), body)
 	}
 	return body, err
 }

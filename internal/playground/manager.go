@@ -16,6 +16,8 @@ type manager struct {
 	*process
 	// jwks is the URL of the published keys.
 	jwks string
+	// channel is where gateways reach it, and gateway where the gateway is to be: its certificate is for there.
+	channel, gateway string
 }
 
 // startManager builds the manager and runs it against the API server of cfg, as its own ServiceAccount and
@@ -33,17 +35,21 @@ func startManager(ctx context.Context, root, state string, cfg *rest.Config, adm
 		stop()
 		return nil, err
 	}
-	addresses, err := freeAddresses(ctx, 2)
+	addresses, err := freeAddresses(ctx, 4)
 	if err != nil {
 		stop()
 		return nil, err
 	}
-	m := &manager{jwks: "http://" + addresses[1] + "/.well-known/jwks.json"}
+	m := &manager{jwks: "http://" + addresses[1] + "/.well-known/jwks.json", channel: addresses[2], gateway: addresses[3]}
 	m.process, err = startProcess(ctx, root, state, "manager", addresses[0], append(log.flags(auditToken),
 		"--kubeconfig="+kubeconfig,
 		"--namespace="+operatorNamespace,
 		"--issuer="+issuer,
 		"--issuer-bind-address="+addresses[1],
+		"--channel-bind-address="+m.channel,
+		"--gateway-url=https://"+m.gateway,
+		"--channel-serving-names=127.0.0.1",
+		"--gateway-serving-names=127.0.0.1",
 		"--health-probe-bind-address="+addresses[0],
 		"--metrics-bind-address=0",
 		"--channel-bind-address=127.0.0.1:0",

@@ -41,6 +41,9 @@ type Session struct {
 	manager *manager
 	// auditLog that the manager writes to.
 	auditLog *auditLog
+	gateway  *gateway
+	// upstreams that the gateway reaches.
+	upstreams []*upstream
 	// stamped says that the cluster has mutating policies, which record who writes what.
 	stamped bool
 	// closers end what was started, the last first.
@@ -92,7 +95,7 @@ func (s *Session) stayUp(ctx context.Context) error {
 func (s *Session) introduce(ctx context.Context, stage *stage) (*mission, error) {
 	first, left, last := stage.newMission(), stage.newMission(), stage.newMission()
 	first.spoken = true
-	err := stage.play(ctx, first.approved(), stage.newMission().blocked(), left.undecided(), last.lived())
+	err := stage.play(ctx, first.approved(), stage.newMission().blocked(), s.newHTTPMission(stage).called(), left.undecided(), last.lived())
 	if err == nil {
 		err = hire(ctx, s.admin, auditorName, auditorRole)
 	}
@@ -129,20 +132,28 @@ func (s *Session) Demo(ctx context.Context) (err error) {
 	}
 	first := stage.newMission()
 	auditor := &auditor{auditLog: s.auditLog, admin: s.admin, root: s.Root, state: s.state}
-	return stage.play(ctx, first.approved(), stage.newMission().blocked(), stage.newMission().died(), auditor.audited(first,
-		"passport.issue (success)", "passport.checkpoint (success)", "passport.checkout (pending)", "passport.review_decide (success)"))
+	return stage.play(ctx, first.approved(), stage.newMission().blocked(), s.newHTTPMission(stage).called(), s.newHTTPMission(stage).strayed(),
+		stage.newMission().died(), auditor.audited(first,
+			"passport.issue (success)", "passport.checkpoint (success)", "passport.checkout (pending)", "passport.review_decide (success)"))
 }
 
-// watched is over as soon as the manager is.
+// newHTTPMission is one over HTTP that has not begun.
+func (s *Session) newHTTPMission(stage *stage) *httpMission {
+	return &httpMission{stage: stage, gateway: s.gateway, upstreams: s.upstreams, admin: s.admin}
+}
+
+// watched is over as soon as the manager or the gateway is.
 func (s *Session) watched(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	go func() {
-		select {
-		case <-s.manager.ended:
-			cancel(fmt.Errorf("the manager has ended by itself (%v); see %s", s.manager.err, s.manager.log)) //nolint:errorlint // nothing to unwrap
-		case <-ctx.Done():
-		}
-	}()
+	for _, watched := range []*process{s.manager.process, s.gateway.process} {
+		go func() {
+			select {
+			case <-watched.ended:
+				cancel(fmt.Errorf("the %s has ended by itself (%v); see %s", watched.name, watched.err, watched.log)) //nolint:errorlint // nothing to unwrap
+			case <-ctx.Done():
+			}
+		}()
+	}
 	return ctx, func() { cancel(nil) }
 }
 
@@ -209,7 +220,16 @@ func (s *Session) start(ctx context.Context) error {
 	}
 	s.closers = append(s.closers, closer{"manager", s.manager.stop})
 	s.Screen.Line("manager", "running as ServiceAccount %s, log %s", managerAccount, s.short(s.manager.log))
-	return s.samples(ctx)
+	s.gateway, err = startGateway(ctx, s.Root, s.state, s.cfg, s.admin, s.manager, s.auditLog)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, closer{"gateway", s.gateway.stop})
+	s.Screen.Line("gateway", "%s, log %s", s.gateway.url, s.short(s.gateway.log))
+	if err := s.samples(ctx); err != nil {
+		return err
+	}
+	return s.connect(ctx)
 }
 
 // connectOwn starts a control plane.
@@ -283,6 +303,35 @@ func (s *Session) samples(ctx context.Context) error {
 	}
 	s.Screen.Line("samples", "agents %s in namespace %s", strings.Join(names, " and "), agentNamespace)
 	return nil
+}
+
+// connect starts the outside services, and connects them.
+func (s *Session) connect(ctx context.Context) error {
+	var urls []string
+	for _, name := range upstreamNames {
+		up, err := startUpstream(ctx, name, s.admin, s.Screen)
+		if err != nil {
+			return fmt.Errorf("service %s: %w", name, err)
+		}
+		s.closers = append(s.closers, closer{end: up.stop})
+		s.upstreams = append(s.upstreams, up)
+		urls = append(urls, fmt.Sprintf("%s at %s", name, up.url))
+	}
+	err := eventually(ctx, patience, "the gateway to read the credentials", func(ctx context.Context) (string, error) {
+		var connections v1alpha1.ServiceConnectionList
+		if err := s.admin.List(ctx, &connections, client.InNamespace(agentNamespace)); err != nil {
+			return "", err
+		}
+		for i := range connections.Items {
+			one := &connections.Items[i]
+			if !meta.IsStatusConditionTrue(one.Status.Conditions, string(v1alpha1.ConditionReady)) {
+				return "ServiceConnection " + one.Name + " is not Ready", nil
+			}
+		}
+		return "", nil
+	})
+	s.Screen.Line("services", "%s; each shows here what reaches it", strings.Join(urls, ", "))
+	return err
 }
 
 // tidy takes away the missions of an earlier visit, and what they led to, so that all can be done

@@ -13,6 +13,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"agentpassport.dev/operator/test/auditlog"
+	"agentpassport.dev/operator/test/gateway"
 	"agentpassport.dev/operator/test/manager"
 )
 
@@ -27,8 +28,8 @@ const soon = 30 * time.Second
 const root = "../.."
 
 var (
-	// binary of the manager, logBinary of the audit log.
-	binary, logBinary string
+	// binary of the manager, logBinary of the audit log, gatewayBinary of the gateway.
+	binary, logBinary, gatewayBinary string
 	// calm is the cluster that all specs share.
 	calm *cluster
 
@@ -44,6 +45,8 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	binary, err = manager.Build(ctx, root, GinkgoT().TempDir())
 	Expect(err).NotTo(HaveOccurred())
 	logBinary, err = auditlog.Build(ctx, root, GinkgoT().TempDir())
+	Expect(err).NotTo(HaveOccurred())
+	gatewayBinary, err = gateway.Build(ctx, root, GinkgoT().TempDir())
 	Expect(err).NotTo(HaveOccurred())
 
 	clusters := newClusters(ctx, 3)

@@ -21,16 +21,18 @@ type Addresses struct {
 	Metrics string
 	// Probes serves /healthz and /readyz over HTTP.
 	Probes string
+	// Channel takes gateways.
+	Channel string
 }
 
 // FreeAddresses finds addresses that nobody listens on. A manager that is started again can take the
 // ones that it had.
 func FreeAddresses() (Addresses, error) {
-	found, err := process.FreeAddresses(3)
+	found, err := process.FreeAddresses(4)
 	if err != nil {
 		return Addresses{}, err
 	}
-	return Addresses{Issuer: found[0], Metrics: found[1], Probes: found[2]}, nil
+	return Addresses{Issuer: found[0], Metrics: found[1], Probes: found[2], Channel: found[3]}, nil
 }
 
 // Manager is one process.
@@ -49,6 +51,9 @@ func Start(binary, kubeconfig string, addresses Addresses, log io.Writer, flags 
 		"--metrics-bind-address=" + addresses.Metrics,
 		"--channel-bind-address=127.0.0.1:0",
 		"--health-probe-bind-address=" + addresses.Probes,
+		"--channel-bind-address=" + addresses.Channel,
+		"--channel-serving-names=127.0.0.1",
+		"--gateway-serving-names=127.0.0.1",
 	}, flags...)...)
 	if err != nil {
 		return nil, err

@@ -58,6 +58,9 @@ type Verdict struct {
 	Connection *decision.Connection
 	// Credential that goes into the call, already read; nil for none.
 	Credential *credential.Value
+	// standing of the passport, and caller who showed it, for what is recorded late.
+	standing *decision.Standing
+	caller   string
 	// Done is called once, when the call is over: it ends the count of calls in flight.
 	Done func()
 }
