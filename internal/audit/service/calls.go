@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apiserver/pkg/authentication/user"
 
-	"agentpassport.dev/operator/internal/audit/access"
+	"agentpassport.dev/operator/internal/access"
 	"agentpassport.dev/operator/internal/audit/wire"
 )
 
