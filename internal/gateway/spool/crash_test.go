@@ -25,7 +25,11 @@ const (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
-		if err := appendUntilKilled(dir); err != nil {
+		work := appendUntilKilled
+		if os.Getenv(childLimit) != "" {
+			work = appendAroundALimit
+		}
+		if err := work(dir); err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
