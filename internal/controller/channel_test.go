@@ -183,6 +183,8 @@ var _ = Describe("A token Secret", func() {
 			return told
 		}
 		Expect(data()).To(Equal(map[string]string{"gateway-url": w.gatewayURL, "gateway-ca.crt": string(first.PEM)}))
+		w.clock.Step(10 * time.Second) // sums on the agent are written by then
+		w.settle()
 		w.wrote()
 		w.restart()
 		w.settle()
