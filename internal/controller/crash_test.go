@@ -119,7 +119,9 @@ var scenarios = []scenario{
 		w.says("gateway-0", w.edit(func(*v1alpha1.ServiceConnection) {}), v1alpha1.ReasonCredentialRead)
 	}, func(w *world) {
 		// It says so again to a manager that has just begun.
-		w.again = func() { w.says("gateway-0", w.edit(func(*v1alpha1.ServiceConnection) {}), v1alpha1.ReasonCredentialNotFound) }
+		w.again = func() {
+			w.says("gateway-0", w.edit(func(*v1alpha1.ServiceConnection) {}), v1alpha1.ReasonCredentialNotFound)
+		}
 		w.again()
 	}},
 	{"a connection that is changed", func(w *world) { w.connection() }, func(w *world) { w.edit(open) }},

@@ -49,7 +49,9 @@ func (w *world) says(gateway string, connection *v1alpha1.ServiceConnection, rea
 	ctx, cancel := context.WithCancel(w.ctx)
 	defer cancel()
 	said := make(chan error, 1)
-	go func() { said <- w.connections.Reports.Report(ctx, []wire.Connection{reportOf(gateway, connection, reason)}) }()
+	go func() {
+		said <- w.connections.Reports.Report(ctx, []wire.Connection{reportOf(gateway, connection, reason)})
+	}()
 	Eventually(w.connections.Reports.News()).Should(Receive())
 	Expect(<-said).To(Succeed())
 }
