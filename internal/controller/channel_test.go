@@ -7,8 +7,12 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"net"
+	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -19,6 +23,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	gatewayclient "agentpassport.dev/operator/internal/channel/client"
+	channel "agentpassport.dev/operator/internal/channel/server"
 	"agentpassport.dev/operator/internal/channel/wire"
 	"agentpassport.dev/operator/internal/controller"
 	"agentpassport.dev/operator/internal/servingcert"
@@ -165,7 +171,7 @@ var _ = Describe("A token Secret", func() {
 		w.channel, w.gatewayURL = &controller.ChannelAuthority{}, "https://gateway.example.com"
 		w.restart()
 		issued(w)
-		w.settle()
+		Expect(w.settleUntil(3)).To(MatchError(ContainSubstring("the authority of the channel")))
 		Expect(w.phase()).To(BeEmpty(), "the authority is not read yet")
 		first := authority(ctx, w.clock.Now())
 		w.channel.Set(first)
@@ -183,6 +189,8 @@ var _ = Describe("A token Secret", func() {
 			return told
 		}
 		Expect(data()).To(Equal(map[string]string{"gateway-url": w.gatewayURL, "gateway-ca.crt": string(first.PEM)}))
+		w.clock.Step(10 * time.Second) // sums on the agent are written by then
+		w.settle()
 		w.wrote()
 		w.restart()
 		w.settle()
@@ -201,6 +209,18 @@ var _ = Describe("A token Secret", func() {
 		Expect(w.wrote()).To(Equal([]string{"update Secret mission-token"}))
 		Expect(data()).To(BeEmpty())
 	})
+
+	It("is removed at the end of its mission, whether or not anybody vouches for the gateway", func(ctx context.Context) {
+		w := newWorld(ctx)
+		issued(w)
+		w.settle()
+		w.channel, w.gatewayURL = &controller.ChannelAuthority{}, "https://gateway.example.com"
+		w.restart()
+		w.revoke()
+		w.settle()
+		Expect(w.phase()).To(Equal(v1alpha1.PhaseRevoked))
+		Expect(w.secretGone()).To(BeTrue())
+	})
 })
 
 func operatorObject(ctx context.Context, name string, object client.Object) error {
@@ -218,6 +238,42 @@ func leaf(text []byte) *x509.Certificate {
 }
 
 var _ = Describe("The manager and the gateways' certificates", Serial, func() {
+	It("lets a gateway that mounts them have the token of a mission", func(ctx context.Context) {
+		w := managed(ctx)
+		w.agent()
+		w.passport()
+		eventually(w, w.phase).Should(Equal(v1alpha1.PhaseActive))
+		mounted := &corev1.Secret{}
+		eventually(w, func() error { return operatorObject(ctx, servingcert.GatewaySecretName, mounted) }).Should(Succeed())
+		dir := GinkgoT().TempDir()
+		for name, content := range mounted.Data {
+			Expect(os.WriteFile(filepath.Join(dir, name), content, 0o600)).To(Succeed())
+		}
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		Expect(err).NotTo(HaveOccurred())
+		secured := &channel.TLS{Authority: w.channel.Authority, Names: []string{"127.0.0.1"}, Clock: w.clock}
+		serving := channel.HTTP(channel.New(channel.Options{
+			Gateway: servingcert.GatewayName(apiserver.OperatorNamespace), Leading: func() bool { return true },
+			Tokens: w.tokenService(w.admin), Connections: w.reports,
+		}), logr.Discard())
+		go serving.Serve(secured.Listener(listener)) //nolint:errcheck // it is closed
+		DeferCleanup(serving.Close)
+		gateway, err := gatewayclient.New(gatewayclient.Options{
+			URL: "https://" + listener.Addr().String(), Clock: w.clock,
+			CAFile: filepath.Join(dir, "ca.crt"), CertFile: filepath.Join(dir, "client.crt"), KeyFile: filepath.Join(dir, "client.key"),
+		})
+		Expect(err).NotTo(HaveOccurred())
+		answer, err := gateway.Token(ctx, ask(w.mission()))
+		Expect(err).NotTo(HaveOccurred())
+		secret := &corev1.Secret{}
+		Expect(w.get("mission-token", secret)).To(Succeed())
+		Expect(answer.Token).To(Equal(string(secret.Data[v1alpha1.SecretKeyToken])))
+		Expect(string(secret.Data[v1alpha1.SecretKeyGatewayCA])).To(Equal(string(mounted.Data["ca.crt"])))
+		connection := w.connection()
+		Expect(gateway.Connections(ctx, []wire.Connection{reportOf("gateway-0", connection, v1alpha1.ReasonCredentialRead)})).To(Succeed())
+		eventually(w, w.conditions).Should(ConsistOf(served))
+	})
+
 	It("makes them, publishes who vouches for them, and makes new ones in time", func(ctx context.Context) {
 		w := managed(ctx)
 		secret := &corev1.Secret{}

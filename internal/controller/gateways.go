@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -43,13 +44,21 @@ type gatewayAccess struct {
 	authority *ChannelAuthority
 }
 
-// known says whether what is to be said is known yet.
-func (g gatewayAccess) known() bool { return g.url == "" || g.authority.Authority() != nil }
+// errNoAuthority keeps token Secrets from being written twice, and nothing else from being done.
+var errNoAuthority = errors.New("no token Secret is written yet: the authority of the channel to the gateways is not loaded")
+
+// check gives an error where what is to be said is not known yet. Its arrival brings every passport back.
+func (g gatewayAccess) check() error {
+	if g.url != "" && g.authority.Authority() == nil {
+		return errNoAuthority
+	}
+	return nil
+}
 
 // data is what goes into a Secret.
 func (g gatewayAccess) data() map[string][]byte {
 	data := map[string][]byte{}
-	if g.url == "" || !g.known() {
+	if g.url == "" || g.check() != nil {
 		return data
 	}
 	data[v1alpha1.SecretKeyGatewayURL] = []byte(g.url)

@@ -80,8 +80,8 @@ func (r *PassportReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	}
 	ctx = log.IntoContext(ctx, log.FromContext(ctx).WithValues("passportUID", passport.UID))
 	ring, ok := r.Keys.Ring()
-	if !ok || !r.secrets.gateway.known() {
-		// The arrival of the keys, or of the authority, brings every passport back.
+	if !ok {
+		// The keys' arrival brings every passport back.
 		return ctrl.Result{}, nil
 	}
 	if passport.DeletionTimestamp == nil && !controllerutil.ContainsFinalizer(&passport, v1alpha1.PassportFinalizer) {

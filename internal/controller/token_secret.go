@@ -70,6 +70,9 @@ type trust struct {
 func (s *tokenSecrets) create(
 	ctx context.Context, passport *v1alpha1.Passport, wanted *token.Claims, signed string, ring token.Ring,
 ) (claims *token.Claims, err error) {
+	if err := s.gateway.check(); err != nil {
+		return nil, err
+	}
 	secret := s.secret(passport, lifecycle.SecretName(passport), signed, ring)
 	if err = s.client.Create(ctx, secret); err == nil {
 		s.follow(passport.Namespace)
@@ -126,6 +129,9 @@ func (s *tokenSecrets) keep(ctx context.Context, passport *v1alpha1.Passport, ri
 		return err
 	}
 	if right, err := s.trusted(passport, claims); err != nil || right {
+		return err
+	}
+	if err := s.gateway.check(); err != nil {
 		return err
 	}
 	name := passport.Status.Issued.SecretName

@@ -6,6 +6,9 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"maps"
+	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,19 +22,24 @@ import (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-func TestAuthority(t *testing.T) {
-	ctx := context.Background()
-	server, err := apiserver.Start(ctx, "../..", apiserver.ValidatingPolicies)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
+// api is an API server: authorities are kept there.
+var api *apiserver.Server
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		var err error
+		if api, err = apiserver.Start(context.Background(), "../..", apiserver.ValidatingPolicies); err != nil {
+			panic(err)
 		}
-	})
-	c := server.Admin()
-	namespace, err := server.Namespace(ctx, "certificates")
+		defer api.Stop() //nolint:errcheck // the tests are over
+		return m.Run()
+	}())
+}
+
+func TestAuthority(t *testing.T) {
+	ctx := t.Context()
+	c := api.Admin()
+	namespace, err := api.Namespace(ctx, "certificates")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,4 +123,69 @@ func TestAuthority(t *testing.T) {
 			t.Errorf("%v, want ErrForeign", err)
 		}
 	})
+}
+
+// What a gateway shows is kept while it is good, and each part is made anew alone.
+func TestGatewayData(t *testing.T) {
+	authority, other := newAuthority(t), newAuthority(t)
+	names := []string{"gateway.example.com", "192.0.2.1"}
+	good, changed, err := authority.GatewayData(map[string][]byte{"kept": []byte("x")}, "system", names, rand.Reader, noon)
+	if err != nil || !changed {
+		t.Fatal(changed, err)
+	}
+	for name, tc := range map[string]struct {
+		by    *servingcert.Authority
+		names []string
+		at    time.Time
+		spoil func(map[string][]byte)
+		want  []string
+	}{
+		"nothing to do":                      {authority, names, noon, nil, nil},
+		"just before two thirds":             {authority, names, noon.Add(20*24*time.Hour - time.Second), nil, nil},
+		"at two thirds":                      {authority, names, noon.Add(20 * 24 * time.Hour), nil, []string{"client.crt", "client.key", "tls.crt", "tls.key"}},
+		"a clock that was wrong":             {authority, names, noon.Add(-2 * time.Hour), nil, []string{"client.crt", "client.key", "tls.crt", "tls.key"}},
+		"another name":                       {authority, names[:1], noon, nil, []string{"tls.crt", "tls.key"}},
+		"another authority":                  {other, names, noon, nil, []string{"ca.crt", "client.crt", "client.key", "tls.crt", "tls.key"}},
+		"an authority that was written over": {authority, names, noon, func(d map[string][]byte) { d["ca.crt"] = other.PEM }, []string{"ca.crt"}},
+		"a key that is no key":               {authority, names, noon, func(d map[string][]byte) { d["client.key"] = []byte("x") }, []string{"client.crt", "client.key"}},
+		"the one pair in the other's place":  {authority, names, noon, func(d map[string][]byte) { d["tls.crt"], d["tls.key"] = d["client.crt"], d["client.key"] }, []string{"tls.crt", "tls.key"}},
+		"a certificate and the other's key":  {authority, names, noon, func(d map[string][]byte) { d["tls.key"] = d["client.key"] }, []string{"tls.crt", "tls.key"}},
+	} {
+		have := maps.Clone(good)
+		if tc.spoil != nil {
+			tc.spoil(have)
+		}
+		before := maps.Clone(have)
+		data, changed, err := tc.by.GatewayData(have, "system", tc.names, rand.Reader, tc.at)
+		if err != nil || changed != (len(tc.want) > 0) {
+			t.Errorf("%s: changed %t, %v", name, changed, err)
+		}
+		var got []string
+		for key := range data {
+			if !bytes.Equal(data[key], before[key]) {
+				got = append(got, key)
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+		if again, changed, err := tc.by.GatewayData(data, "system", tc.names, rand.Reader, tc.at); changed || err != nil || len(again) != 6 {
+			t.Errorf("%s: not settled: %d keys, %v", name, len(again), err)
+		}
+	}
+}
+
+// newAuthority makes one in a namespace of its own.
+func newAuthority(t *testing.T) *servingcert.Authority {
+	t.Helper()
+	namespace, err := api.Namespace(t.Context(), "authority")
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := servingcert.LoadAuthority(t.Context(), api.Admin(), servingcert.Channel(namespace), rand.Reader, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return authority
 }

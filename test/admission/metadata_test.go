@@ -17,10 +17,11 @@ var _ = Describe("What is under agentpassport.dev/ in metadata", func() {
 	BeforeEach(func(ctx SpecContext) { p = newPlace(ctx) })
 
 	kinds := map[string]func() client.Object{
-		"Passport":   func() client.Object { return p.passport("a") },
-		"Checkpoint": func() client.Object { return p.checkpoint("a") },
-		"Checkout":   func() client.Object { return p.checkout("a") },
-		"AgentBlock": func() client.Object { return p.block("a") },
+		"Passport":          func() client.Object { return p.passport("a") },
+		"Checkpoint":        func() client.Object { return p.checkpoint("a") },
+		"Checkout":          func() client.Object { return p.checkout("a") },
+		"AgentBlock":        func() client.Object { return p.block("a") },
+		"ServiceConnection": func() client.Object { return p.connection() },
 	}
 	for kind, object := range kinds {
 		It("is closed on a "+kind, func(ctx SpecContext) {
@@ -72,7 +73,7 @@ var _ = Describe("What is under agentpassport.dev/ in metadata", func() {
 
 	It("lets no kind carry another's finalizer", func(ctx SpecContext) {
 		for finalizer, objects := range map[string][]client.Object{
-			v1alpha1.PassportFinalizer: {p.checkpoint("a"), p.checkout("a"), p.block("a")},
+			v1alpha1.PassportFinalizer: {p.checkpoint("a"), p.checkout("a"), p.block("a"), p.connection()},
 			v1alpha1.CheckoutFinalizer: {p.passport("a"), p.checkpoint("a"), p.block("a")},
 		} {
 			for _, object := range objects {

@@ -59,6 +59,12 @@ func (p place) block(agent string) *v1alpha1.AgentBlock {
 	}}
 }
 
+func (p place) connection() *v1alpha1.ServiceConnection {
+	return &v1alpha1.ServiceConnection{ObjectMeta: p.meta(), Spec: v1alpha1.ServiceConnectionSpec{
+		BaseURL: "https://api.example.com", Credential: &v1alpha1.ServiceCredential{SecretName: "credential"},
+	}}
+}
+
 // created creates an object as a user who may.
 func created[T client.Object](ctx context.Context, username string, object T) T {
 	GinkgoHelper()

@@ -53,6 +53,20 @@ var _ = Describe("The validating policies alone", Ordered, func() {
 		agent := p.agentPassport()
 		Expect(admin.Create(ctx, agent)).To(Succeed())
 		Expect(admin.Patch(ctx, agent, merge(`{"spec":{"suspend":true}}`))).To(Succeed())
+		connection := p.connection()
+		Expect(admin.Create(ctx, connection)).To(Succeed())
+		Expect(connection.Annotations).To(BeEmpty())
+		Expect(admin.Patch(ctx, connection, merge(`{"spec":{"timeoutSeconds":15}}`))).To(Succeed())
+	})
+
+	It("refuse a foreign name on a ServiceConnection", func(ctx SpecContext) {
+		connection := p.connection()
+		connection.Annotations = map[string]string{v1alpha1.AnnotationChangedBy: "somebody"}
+		Expect(admin.Create(ctx, connection)).To(BeRefusedBy("changed-by", "may not write somebody there"))
+		connection.Annotations = nil
+		Expect(admin.Create(ctx, connection)).To(Succeed())
+		Expect(admin.Patch(ctx, connection, merge(`{"metadata":{"annotations":{"agentpassport.dev/changed-by":"somebody"}}}`))).
+			To(BeRefusedBy("changed-by"))
 	})
 
 	It("let nobody but the operator put the finalizer on what lacks it", func(ctx SpecContext) {

@@ -52,6 +52,18 @@ var _ = Describe("The roles", func() {
 			"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "review"),
 	)
 
+	It("let an admin write ServiceConnections, a viewer read them, and an agent neither", func(ctx SpecContext) {
+		const viewer = "viewer"
+		p.bind(ctx, viewer, "agent-passport-viewer", "watch", "passports")
+		for _, verb := range []string{"get", "list", "watch", "create", "update", "patch", "delete"} {
+			Expect(may(ctx, namespaceAdmin, p.namespace, verb, "serviceconnections", "")).To(BeTrue(), verb)
+			reads := verb == "get" || verb == "list" || verb == "watch"
+			Expect(may(ctx, viewer, p.namespace, verb, "serviceconnections", "")).To(Equal(reads), verb)
+			Expect(may(ctx, p.agentA, p.namespace, verb, "serviceconnections", "")).To(BeFalse(), verb)
+		}
+		Expect(may(ctx, namespaceAdmin, p.namespace, "update", "serviceconnections/status", "")).To(BeFalse())
+	})
+
 	It("let a viewer read Checkouts, and no more", func(ctx SpecContext) {
 		const viewer = "viewer"
 		p.bind(ctx, viewer, "agent-passport-viewer", "watch", "passports")
@@ -99,6 +111,14 @@ var _ = Describe("The roles", func() {
 		Entry("the manager writes the JWKS", apiserver.Manager, "update", "configmaps", "agent-passport-jwks", true),
 		Entry("every ServiceAccount reads the JWKS", gateway, "get", "configmaps", "agent-passport-jwks", true),
 		Entry("no ServiceAccount writes the JWKS", gateway, "update", "configmaps", "agent-passport-jwks", false),
+		Entry("the manager reads the authority of the channel", apiserver.Manager, "get", "secrets", "agent-passport-channel-ca", true),
+		Entry("the manager changes no authority", apiserver.Manager, "update", "secrets", "agent-passport-channel-ca", false),
+		Entry("the manager writes what gateways show", apiserver.Manager, "update", "secrets", "agent-passport-gateway-tls", true),
+		Entry("the manager publishes the gateways' authority", apiserver.Manager, "update", "configmaps", "agent-passport-gateway-ca", true),
+		Entry("every ServiceAccount reads the gateways' authority", gateway, "get", "configmaps", "agent-passport-gateway-ca", true),
+		Entry("no ServiceAccount writes the gateways' authority", gateway, "update", "configmaps", "agent-passport-gateway-ca", false),
+		Entry("a gateway reads no Secret, its own neither", gateway, "get", "secrets", "agent-passport-gateway-tls", false),
+		Entry("a gateway reads no authority", gateway, "get", "secrets", "agent-passport-channel-ca", false),
 		Entry("no ServiceAccount reads the keys", gateway, "get", "secrets", "agent-passport-signing-keys", false),
 	)
 })

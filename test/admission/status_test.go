@@ -13,11 +13,12 @@ var _ = Describe("Status", func() {
 	BeforeEach(func(ctx SpecContext) { p = newPlace(ctx) })
 
 	for resource, object := range map[string]func() client.Object{
-		"agentpassports": func() client.Object { return p.agentPassport() },
-		"passports":      func() client.Object { return p.passport("a") },
-		"checkpoints":    func() client.Object { return p.checkpoint("a") },
-		"checkouts":      func() client.Object { return p.checkout("a") },
-		"agentblocks":    func() client.Object { return p.block("a") },
+		"agentpassports":     func() client.Object { return p.agentPassport() },
+		"passports":          func() client.Object { return p.passport("a") },
+		"checkpoints":        func() client.Object { return p.checkpoint("a") },
+		"checkouts":          func() client.Object { return p.checkout("a") },
+		"agentblocks":        func() client.Object { return p.block("a") },
+		"serviceconnections": func() client.Object { return p.connection() },
 	} {
 		It("of "+resource+" is written by the manager alone", func(ctx SpecContext) {
 			object := created(ctx, clusterAdmin, object())

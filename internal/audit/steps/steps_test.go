@@ -312,6 +312,38 @@ func TestConfiguration(t *testing.T) {
 	}
 }
 
+func TestServiceConnection(t *testing.T) {
+	connection := &v1alpha1.ServiceConnection{ObjectMeta: object("github", 0), Spec: v1alpha1.ServiceConnectionSpec{BaseURL: "https://api.example.com"}}
+	connection.Annotations = map[string]string{v1alpha1.AnnotationChangedBy: "platform"}
+	later := connection.DeepCopy()
+	later.Generation, later.Spec.BaseURL, later.Annotations = 2, "https://evil.example.com", nil
+	var got []string
+	digests := map[string]bool{}
+	for _, c := range []*v1alpha1.ServiceConnection{connection, later} {
+		record, err := steps.Connection(c, noon.Add(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		digests[record.Facts.Digest] = true
+		got = append(got, record.Object.Kind+" "+string(record.Layer)+" "+told(record))
+		if err := audit.Check(record); err != nil || record.Agent != nil {
+			t.Errorf("%+v: %v", record, err)
+		}
+	}
+	deleted := steps.ConnectionDeleted(later, noon.Add(2*time.Hour))
+	if err := audit.Check(deleted); err != nil {
+		t.Error(err)
+	}
+	got = append(got, deleted.Object.Kind+" "+string(deleted.Layer)+" "+told(deleted))
+	if diff := cmp.Diff([]string{
+		"ServiceConnection system 12:00:00 config.change/1 success  platform",
+		"ServiceConnection system 13:00:00 config.change/2 success  unknown",
+		"ServiceConnection system 14:00:00 config.change/deleted success  unknown (deleted)",
+	}, got); diff != "" || len(digests) != 2 {
+		t.Errorf("%s, %d digests", diff, len(digests))
+	}
+}
+
 // Whatever people write, a record can be written, has its place in the log, and holds no token.
 func TestAnyTextMakesARecord(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
