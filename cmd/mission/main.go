@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, p process) int {
 	}
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	root.AddCommand(newRun(p))
+	root.AddCommand(newRun(p)) //nolint:contextcheck // cobra hands the context to the command
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	var exit commandExit

@@ -67,20 +67,24 @@ func (m *mission) prepared(file tokenFile) *exec.Cmd {
 	environment := slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		return m.bearerEnv != "" && strings.HasPrefix(variable, m.bearerEnv+"=")
 	})
-	command.Env = append(environment,
-		"PASSPORT_TOKEN_FILE="+file.path, "PASSPORT_TOKEN="+m.issued.Token, "PASSPORT_JTI="+m.issued.JTI, "PASSPORT_GATEWAY_URL="+m.gateway)
+	command.Env = slices.Concat(environment, []string{
+		"PASSPORT_TOKEN_FILE=" + file.path, "PASSPORT_TOKEN=" + m.issued.Token, "PASSPORT_JTI=" + m.issued.JTI, "PASSPORT_GATEWAY_URL=" + m.gateway,
+	})
 	return command
 }
 
 // wait passes signals on to the command, keeps the leash, and ends the command once the passport is dead.
 func (m *mission) wait(ctx context.Context, command *exec.Cmd, l *leash) ending {
 	var end ending
-	exited := make(chan error, 1)
-	go func() { exited <- command.Wait() }()
+	exited := make(chan struct{})
+	go func() {
+		_ = command.Wait() // the state of the process says more
+		close(exited)
+	}()
 	leashed, letGo := context.WithCancel(ctx)
 	died := make(chan string, 1)
 	go func() { died <- l.keep(leashed) }()
-	kill := (<-chan time.Time)(nil)
+	var kill <-chan time.Time
 	looking := died
 	for {
 		select {
