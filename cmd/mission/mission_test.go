@@ -57,6 +57,7 @@ func newGateway(t *testing.T) *gateway {
 	mux.HandleFunc("GET /v1/passports/pp_1", g.get)
 	mux.HandleFunc("POST /v1/passports/pp_1/checkpoint", g.checkpoint)
 	mux.HandleFunc("POST /v1/passports/pp_1/checkout", g.checkout)
+	mux.HandleFunc("POST /v1/proxy", g.call)
 	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
