@@ -109,6 +109,8 @@ var _ = Describe("The roles", func() {
 		Entry("the manager lists no Secrets", apiserver.Manager, "list", "secrets", "", false),
 		Entry("the manager deletes no keys", apiserver.Manager, "delete", "secrets", "agent-passport-signing-keys", false),
 		Entry("the manager writes the JWKS", apiserver.Manager, "update", "configmaps", "agent-passport-jwks", true),
+		Entry("the manager keeps deleted passports invalid", apiserver.Manager, "update", "configmaps", "agent-passport-ended", true),
+		Entry("the manager deletes no ConfigMap", apiserver.Manager, "delete", "configmaps", "agent-passport-ended", false),
 		Entry("every ServiceAccount reads the JWKS", gateway, "get", "configmaps", "agent-passport-jwks", true),
 		Entry("no ServiceAccount writes the JWKS", gateway, "update", "configmaps", "agent-passport-jwks", false),
 		Entry("the manager reads the authority of the channel", apiserver.Manager, "get", "secrets", "agent-passport-channel-ca", true),
