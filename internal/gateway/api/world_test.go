@@ -19,7 +19,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
-	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/getkin/kin-openapi/routers/legacy"
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -69,12 +69,12 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	ctrl.SetLogger(logr.Discard())
-	ctx, stop := context.WithCancel(context.Background())
 	dir, err := os.MkdirTemp("", "gateway-api-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	ctx, stop := context.WithCancel(context.Background())
 	var stops []func()
 	defer func() {
 		stop()
@@ -180,7 +180,7 @@ func connect(
 	if err != nil {
 		return api.Options{}, err
 	}
-	signed, err := tokens.New(signer(now, keys, mgr))
+	signed, err := tokens.New(&controller.TokenService{Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: now, Keys: keys})
 	if err != nil {
 		return api.Options{}, err
 	}
@@ -256,7 +256,7 @@ func newPlace(t *testing.T, changes ...func(*v1alpha1.AgentPassport)) *place {
 	p := &place{t: t, namespace: namespace, url: front.URL}
 	p.create(&rbacv1.Role{
 		ObjectMeta: metav1.ObjectMeta{Name: "use-agents"},
-		Rules: []rbacv1.PolicyRule{{APIGroups: []string{"agentpassport.dev"}, Resources: []string{"agentpassports"}, Verbs: []string{"use", "get"}}},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"agentpassport.dev"}, Resources: []string{"agentpassports"}, Verbs: []string{"use", "get"}}},
 	})
 	for person, roles := range people {
 		p.create(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: person}})
@@ -331,7 +331,9 @@ func (p *place) inForce(person string, right authorizationv1.ResourceAttributes)
 	}
 }
 
-func (p *place) user(person string) string { return "system:serviceaccount:" + p.namespace + ":" + person }
+func (p *place) user(person string) string {
+	return "system:serviceaccount:" + p.namespace + ":" + person
+}
 
 var bearers sync.Map
 
@@ -415,7 +417,7 @@ var specification = sync.OnceValues(func() (routers.Router, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gorillamux.NewRouter(doc)
+	return legacy.NewRouter(doc)
 })
 
 // conforms holds an answer, and the request where it was taken, against the document.
@@ -527,3 +529,5 @@ func eventually(t *testing.T, what string, holds func() bool) {
 		t.Fatalf("%s: %v", what, err)
 	}
 }
+
+func inNamespace(p *place) client.InNamespace { return client.InNamespace(p.namespace) }
