@@ -151,6 +151,8 @@ func (v *View) setKeys(published *corev1.ConfigMap) {
 		v.keys.Store(nil)
 		return
 	}
+	raw := []byte(published.Data[v1alpha1.SecretKeyJWKS])
+	v.jwks.Store(&raw)
 	v.keys.Store(&keys)
 }
 
@@ -169,6 +171,14 @@ func (v *View) readKeys() bool {
 	}
 	v.setKeys(&published)
 	return true
+}
+
+// JWKS is the key set as the manager published it last; false where there is none that can be read.
+func (v *View) JWKS() ([]byte, bool) {
+	if published := v.jwks.Load(); published != nil && v.published() != nil {
+		return *published, true
+	}
+	return nil, false
 }
 
 // lostKeys says that there is nothing to verify tokens with.
