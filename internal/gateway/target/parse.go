@@ -51,7 +51,7 @@ func Below(base Target, rawRequestPath, rawQuery string, hasQuery bool) (Target,
 	if err := checkQuery(rawQuery); err != nil {
 		return Target{}, err
 	}
-	t.Query, t.HasQuery = rawQuery, hasQuery
+	t.Query, t.HasQuery = rawQuery, hasQuery || rawQuery != ""
 	return t.bounded()
 }
 

@@ -159,6 +159,9 @@ func TestBelow(t *testing.T) {
 	if got, err := target.Below(base, "/a", "", true); err != nil || got.RequestURI() != "/v1/a?" {
 		t.Errorf("an empty query: %q, %v", got.RequestURI(), err)
 	}
+	if got, err := target.Below(base, "/a", "b", false); err != nil || got.RequestURI() != "/v1/a?b" {
+		t.Errorf("a query: %q, %v", got.RequestURI(), err)
+	}
 }
 
 func TestFromPartsTakesTheCanonicalFormOnly(t *testing.T) {
