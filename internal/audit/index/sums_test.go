@@ -33,10 +33,10 @@ func counted(records []audit.Record, namespace, jti string) wire.Calls {
 		if r.PassportJTI != jti || r.Namespace != namespace {
 			continue
 		}
-		switch {
-		case r.Action == audit.PassportSeen:
+		switch r.Action {
+		case audit.PassportSeen:
 			want.Seen = append(want.Seen, r.Facts.Gateway)
-		case r.Action == audit.CredentialProxy:
+		case audit.CredentialProxy:
 			service := want.Services[r.Facts.Call.Service]
 			if r.Outcome == audit.Success {
 				service.Sent++

@@ -3,6 +3,7 @@ package spool_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -64,7 +65,7 @@ func appendUntilKilled(dir string) error {
 					return
 				}
 				out.Lock()
-				_, err := fmt.Println(number)
+				_, err := fmt.Fprintln(os.Stdout, number)
 				out.Unlock()
 				if err != nil {
 					failed <- err
@@ -94,7 +95,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		lines, told := bufio.NewReader(out), 0
 		for {
 			line, err := lines.ReadString('\n')
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {
@@ -105,7 +106,8 @@ func TestKilledUnderLoad(t *testing.T) {
 				t.Fatal(err)
 			}
 			acknowledged = append(acknowledged, number)
-			if told++; told == 700+333*round {
+			told++
+			if told == 700+333*round {
 				if err := child.Process.Kill(); err != nil {
 					t.Fatal(err)
 				}

@@ -57,7 +57,7 @@ func TestAFlippedBitCostsOneRecord(t *testing.T) {
 
 func TestTornEnds(t *testing.T) {
 	whole := frameOf(`{"id":"x"}`)
-	for n := range len(whole) {
+	for n := range whole {
 		if frames, damage := scan(whole[:n]); len(frames) != 0 || (n > 0) != (len(damage) == 1) || !torn(whole[:n]) {
 			t.Error(n, frames, damage)
 		}

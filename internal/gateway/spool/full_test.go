@@ -107,7 +107,9 @@ func appendAroundALimit(dir string) error {
 		err := s.Append(context.Background(), call(n))
 		switch {
 		case err == nil:
-			fmt.Println(n)
+			if _, err := fmt.Fprintln(os.Stdout, n); err != nil {
+				return err
+			}
 		case refusals > 0 || !errors.Is(err, syscall.EFBIG):
 			return err
 		default:

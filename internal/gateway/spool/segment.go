@@ -138,9 +138,9 @@ func replace(path string, content []byte) (err error) {
 	}
 	_, err = file.Write(content)
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return errors.Join(err, os.Remove(next))
+		return errors.Join(err, os.Remove(next)) //nolint:gosec // G703: a file of the spool
 	}
-	if err := os.Rename(next, path); err != nil {
+	if err := os.Rename(next, path); err != nil { //nolint:gosec // G703: files of the spool
 		return err
 	}
 	return syncDir(filepath.Dir(path))

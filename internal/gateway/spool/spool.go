@@ -142,7 +142,7 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the audit spool: %w", err)
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // G115: a descriptor is small
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("the audit spool in %s is open in another process: %w", dir, err), file.Close())
 	}
 	return file, nil
@@ -258,18 +258,18 @@ func (s *Spool) used() int64 {
 
 // Pending is how many records, and bytes of them, are on disk and not known to be in the log. After a restart
 // some of them may be there.
-func (s *Spool) Pending() (records, bytes int64) {
+func (s *Spool) Pending() (records, size int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.pending()
 }
 
-func (s *Spool) pending() (records, bytes int64) {
+func (s *Spool) pending() (records, size int64) {
 	for _, segment := range s.segments {
 		records += segment.records
-		bytes += segment.size - int64(len(magic))
+		size += segment.size - int64(len(magic))
 	}
-	return records - s.sentRecords, bytes - (s.sent - int64(len(magic)))
+	return records - s.sentRecords, size - (s.sent - int64(len(magic)))
 }
 
 // Drain returns once all that was acknowledged before is in the log. It gives up with the context.

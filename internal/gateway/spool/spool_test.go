@@ -142,8 +142,8 @@ func drained(t testing.TB, s *spool.Spool) {
 	if err := s.Drain(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if records, bytes := s.Pending(); records != 0 || bytes != 0 {
-		t.Error(records, bytes)
+	if records, size := s.Pending(); records != 0 || size != 0 {
+		t.Error(records, size)
 	}
 }
 
@@ -201,8 +201,8 @@ func TestItWaitsForALogThatIsAway(t *testing.T) {
 	now := clocktesting.NewFakeClock(time.Now())
 	s := open(t, spool.Options{Dir: dir, Log: log, Clock: now, Logger: lines.logger()})
 	want := put(t, s, 0, 1000)
-	if records, bytes := s.Pending(); records != 1000 || bytes < 1000*200 {
-		t.Error(records, bytes)
+	if records, size := s.Pending(); records != 1000 || size < 1000*200 {
+		t.Error(records, size)
 	}
 	// Each attempt waits twice as long as the one before.
 	waits := 0

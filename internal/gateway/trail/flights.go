@@ -39,7 +39,8 @@ func (f *flights) begin(uid types.UID) (done func()) {
 			return
 		}
 		over = true
-		if counted.calls--; counted.calls > 0 {
+		counted.calls--
+		if counted.calls > 0 {
 			return
 		}
 		close(counted.landed)

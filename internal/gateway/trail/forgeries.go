@@ -46,7 +46,8 @@ func (f *Forgeries) Note(source string, at time.Time) {
 		if !f.sums[i].minute.Equal(minute) {
 			continue
 		}
-		if distinct++; f.sums[i].source == source || f.sums[i].source == otherSources {
+		distinct++
+		if f.sums[i].source == source || f.sums[i].source == otherSources {
 			f.sums[i].count++
 			return
 		}
