@@ -180,29 +180,6 @@ func (c *Client) Calls(ctx context.Context, namespace, jti string) (wire.Calls, 
 	return calls, nil
 }
 
-// Get asks for a path of the service, and gives its answer whatever that is. The body has to be closed, and is
-// as long as it is: the timeout of the client does not bound it, ctx does. The error is an ErrUnavailable.
-func (c *Client) Get(ctx context.Context, path string, query url.Values) (*http.Response, error) {
-	address := c.base + path
-	if len(query) > 0 {
-		address += "?" + query.Encode()
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	if err := c.authorize(request); err != nil {
-		return nil, err
-	}
-	unbounded := *c.http
-	unbounded.Timeout = 0
-	response, err := unbounded.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	return response, nil
-}
-
 // ask sends a request, and gives the body of an answer that is a success.
 func (c *Client) ask(ctx context.Context, method, address string, body []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))

@@ -21,6 +21,8 @@ import (
 
 // View is what the gateway knows: state.View.
 type View interface {
+	// Lost says why what is known may be old; empty where it is not.
+	Lost() string
 	// Token verifies a token.
 	Token(raw string) (*state.Verified, decision.TokenState)
 	// Look gives what is known at this moment, without asking anybody.
@@ -86,12 +88,16 @@ func (j *Judge) judge(ctx context.Context, ask *Ask) *Verdict {
 	if !j.Limits.Client(ask.Source) {
 		return refused(decision.CodeLimited, "too many calls from this address; slow down")
 	}
-	token, state := j.token(ask)
+	token, verified := j.token(ask)
 	if token == nil {
-		if state == decision.TokenForged {
+		if lost := j.View.Lost(); lost != "" && (verified == decision.TokenForged || verified == decision.TokenInvalid) {
+			// Without the newest keys a good token looks forged.
+			return refused(decision.CodeStateUnknown, "the gateway cannot tell whether the passport is good: "+lost+". Try again")
+		}
+		if verified == decision.TokenForged {
 			j.Trail.Forged(ask.Source)
 		}
-		return &Verdict{Decision: decision.Decide(&decision.Situation{Now: j.Clock.Now(), Token: state}, ask.Request), Done: nothing}
+		return &Verdict{Decision: decision.Decide(&decision.Situation{Now: j.Clock.Now(), Token: verified}, ask.Request), Done: nothing}
 	}
 	situation := j.View.Look(token, ask.Request.Service)
 	done := j.begin(&situation)
@@ -240,7 +246,7 @@ func (j *Judge) record(ctx context.Context, ask *Ask, v *Verdict) error {
 	now := j.Clock.Now()
 	j.Signals.Note(signals.Seen{
 		Standing: v.standing, Service: ask.Request.Service, Method: ask.Request.Method, Path: ask.Request.Target.Path,
-		Code: v.Code, Allowed: v.Allow, Declared: v.Declared, At: now,
+		Code: v.Code, Allowed: v.Allow, Declared: v.Declared, Credential: v.Credential != nil, At: now,
 	})
 	span := trace.SpanContextFromContext(ctx)
 	err := j.Trail.Call(ctx, trail.Call{
