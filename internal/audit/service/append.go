@@ -10,8 +10,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	kjson "sigs.k8s.io/json"
 
-	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/access"
+	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/audit/tlog"
 	"agentpassport.dev/operator/internal/audit/wire"
 )

@@ -19,8 +19,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/clock"
 
-	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/access"
+	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/audit/entries"
 	"agentpassport.dev/operator/internal/audit/index"
 	"agentpassport.dev/operator/internal/audit/tlog"

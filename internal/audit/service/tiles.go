@@ -11,8 +11,8 @@ import (
 	"github.com/transparency-dev/tessera/api/layout"
 	"k8s.io/apiserver/pkg/authentication/user"
 
-	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/access"
+	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/audit/wire"
 )
 

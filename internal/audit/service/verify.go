@@ -8,8 +8,8 @@ import (
 
 	"k8s.io/apiserver/pkg/authentication/user"
 
-	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/access"
+	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/audit/tlog"
 	"agentpassport.dev/operator/internal/audit/wire"
 )

@@ -64,7 +64,9 @@ func (v *View) Credentials() []CredentialState {
 
 // OnCredential has told told whenever the state of a credential changes. It must return at once. Call
 // this before Start.
-func (v *View) OnCredential(told func(CredentialState)) { v.onCredential = append(v.onCredential, told) }
+func (v *View) OnCredential(told func(CredentialState)) {
+	v.onCredential = append(v.onCredential, told)
+}
 
 func (v *View) tellCredential(state CredentialState) {
 	for _, told := range v.onCredential {

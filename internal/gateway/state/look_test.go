@@ -62,7 +62,9 @@ func TestLookSeesWhatEndsAPassportWithinASecond(t *testing.T) {
 			func(agent *v1alpha1.AgentPassport, _ *v1alpha1.Passport) {
 				agent.Spec.Suspend = true
 				w.do(admin.Update(ctx, agent))
-			}, func(s decision.Situation) bool { return s.Blocked == "the suspension of AgentPassport agent-suspension" }, false,
+			}, func(s decision.Situation) bool {
+				return s.Blocked == "the suspension of AgentPassport agent-suspension"
+			}, false,
 		},
 		"block": {
 			func(agent *v1alpha1.AgentPassport, _ *v1alpha1.Passport) {

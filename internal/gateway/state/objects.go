@@ -18,7 +18,9 @@ type known struct {
 }
 
 // ended says that it was issued once and lives no more.
-func (k *known) ended() bool { return k.passport.Status.Issued != nil && k.passport.Status.Phase.Finished() }
+func (k *known) ended() bool {
+	return k.passport.Status.Issued != nil && k.passport.Status.Phase.Finished()
+}
 
 // agent is what counts of an AgentPassport.
 type agent struct {

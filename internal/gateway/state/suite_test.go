@@ -340,4 +340,3 @@ func (b *gated) Close() error { return b.body.Close() }
 type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
-
