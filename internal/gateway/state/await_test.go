@@ -77,7 +77,9 @@ func TestAwaitACheckpointAndACheckout(t *testing.T) {
 	w.do(admin.Create(ctx, checkpoint))
 	key := types.NamespacedName{Namespace: w.namespace, Name: "c"}
 	observed := func(c *v1alpha1.Checkpoint) bool { return c.Status.ObservedGeneration > 0 }
-	wait := waiting(func() (*v1alpha1.Checkpoint, error) { return w.view.AwaitCheckpoint(ctx, key, checkpoint.UID, observed) })
+	wait := waiting(func() (*v1alpha1.Checkpoint, error) {
+		return w.view.AwaitCheckpoint(ctx, key, checkpoint.UID, observed)
+	})
 	checkpoint.Status.ObservedGeneration = 1
 	w.do(manager.Status().Update(ctx, checkpoint))
 	if ended := <-wait; ended.err != nil || ended.object.Name != "c" {
