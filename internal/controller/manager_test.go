@@ -37,8 +37,8 @@ func managed(ctx context.Context, changes ...func(*rest.Config)) *world {
 	w := unready(ctx, changes...)
 	eventually(w, func() bool {
 		ring, loaded := w.keys.Ring()
-		return loaded && !ring.Next.PublishedAt.IsZero()
-	}).Should(BeTrue(), "the keys are loaded and published")
+		return loaded && !ring.Next.PublishedAt.IsZero() && w.channel.Authority() != nil
+	}).Should(BeTrue(), "the keys are loaded and published, and so is the authority of the channel")
 	return w
 }
 

@@ -15,11 +15,12 @@ const (
 	GatewaySecretName = "agent-passport-gateway-tls"
 	// GatewayServiceAccount is the ServiceAccount that gateways run as.
 	GatewayServiceAccount = "agent-passport-gateway"
-	// ClientCertKey and ClientKeyKey are the keys of the Secret's data, and the names of the mounted
-	// files, that hold what a gateway shows to the manager. What it shows to its own clients is in
-	// tls.crt and tls.key, the authority of both in ca.crt.
+	// ClientCertKey is the key of the Secret's data, and the name of the mounted file, of the certificate
+	// that a gateway shows to the manager. What it shows to its own clients is in tls.crt and tls.key, the
+	// authority of both in ca.crt.
 	ClientCertKey = "client.crt"
-	ClientKeyKey  = "client.key"
+	// ClientKeyKey is that of its private key.
+	ClientKeyKey = "client.key"
 )
 
 // GatewayName is the common name of the certificate that gateways show to the manager.
