@@ -121,8 +121,8 @@ func (s *settings) issue(ctx context.Context, client *passport.Client, signals <
 	go func() {
 		defer close(watched)
 		select {
-		case s := <-signals:
-			giveUp(fmt.Errorf("it was interrupted: %s", s))
+		case received := <-signals:
+			giveUp(fmt.Errorf("it was interrupted: %s", received))
 		case <-issued:
 		}
 	}()
