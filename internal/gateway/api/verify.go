@@ -42,6 +42,10 @@ func (s *service) verify(c *call) error {
 	if body.Token == "" {
 		return invalid(fault{Field: "token", Message: "is required"})
 	}
+	// While a watch is lost, every token looks like another's.
+	if known, err := s.View.LookLive(c.r.Context(), nil, ""); err != nil || known.Lost != "" {
+		return notKnown()
+	}
 	verified, standing := s.View.Token(body.Token)
 	if standing != decision.TokenValid || verified == nil {
 		reason := decision.CodeTokenInvalid
@@ -52,8 +56,8 @@ func (s *service) verify(c *call) error {
 	}
 	service := v1alpha1.ServiceName(body.Service)
 	situation, err := s.View.LookLive(c.r.Context(), verified, service)
-	if err != nil {
-		return fail(CodeUnavailable, "how the passport stands cannot be found out now: try again")
+	if err != nil || situation.Lost != "" {
+		return notKnown()
 	}
 	reason := standingReason(&situation)
 	switch {
@@ -64,6 +68,11 @@ func (s *service) verify(c *call) error {
 		reason = decision.CodeOutsideScope
 	}
 	return c.give(verifyAnswer{Valid: reason == reasonActive, Reason: reason, Claims: verified.Claims})
+}
+
+// notKnown is a gateway whose knowledge may be old.
+func notKnown() error {
+	return fail(CodeUnavailable, "how the passport stands cannot be found out now: try again").with(details{retryAfter: 5})
 }
 
 // standingReason says why a passport does not count, in the order in which a call is judged.
