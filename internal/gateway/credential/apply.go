@@ -10,15 +10,16 @@ import (
 // Apply puts the credential into a call: it changes header and returns the new raw query. What the caller
 // gave in its place is gone, however it was spelt.
 func (v *Value) Apply(header http.Header, rawQuery string) string {
-	if v.secret.query {
-		return v.applyQuery(rawQuery)
+	own := v.secret()
+	if own.query {
+		return own.applyQuery(rawQuery)
 	}
 	for name := range header {
-		if sameHeader(name, v.secret.name) {
+		if sameHeader(name, own.name) {
 			delete(header, name)
 		}
 	}
-	header[v.secret.name] = []string{v.secret.sent}
+	header[own.name] = []string{own.sent}
 	return rawQuery
 }
 
@@ -27,8 +28,8 @@ func sameHeader(a, b string) bool {
 	return strings.EqualFold(strings.ReplaceAll(a, "_", "-"), strings.ReplaceAll(b, "_", "-"))
 }
 
-func (v *Value) applyQuery(rawQuery string) string {
-	own := url.QueryEscape(v.secret.name) + "=" + v.secret.sent
+func (s *secret) applyQuery(rawQuery string) string {
+	own := url.QueryEscape(s.name) + "=" + s.sent
 	if rawQuery == "" {
 		return own
 	}
@@ -36,7 +37,7 @@ func (v *Value) applyQuery(rawQuery string) string {
 	for piece := range strings.SplitSeq(rawQuery, "&") {
 		// Some servers take a semicolon for an ampersand.
 		parts := strings.Split(piece, ";")
-		left := slices.DeleteFunc(parts, v.isParameter)
+		left := slices.DeleteFunc(parts, s.isParameter)
 		if len(left) > 0 {
 			kept = append(kept, strings.Join(left, ";"))
 		}
@@ -46,14 +47,14 @@ func (v *Value) applyQuery(rawQuery string) string {
 
 // isParameter says whether a server may take this for the credential's parameter: some compare names
 // without case, and some read name[] and name[x] as parts of name.
-func (v *Value) isParameter(part string) bool {
+func (s *secret) isParameter(part string) bool {
 	name, _, _ := strings.Cut(part, "=")
 	name = unescape(name)
-	if strings.EqualFold(name, v.secret.name) {
+	if strings.EqualFold(name, s.name) {
 		return true
 	}
 	name, _, indexed := strings.Cut(name, "[")
-	return indexed && strings.EqualFold(name, v.secret.name)
+	return indexed && strings.EqualFold(name, s.name)
 }
 
 // unescape decodes what can be decoded and leaves the rest as it is, as lenient servers do.

@@ -25,9 +25,9 @@ var ErrUnusable = errors.New("not a credential")
 // Value is a credential that was read. It never changes once made, so that it may be shared; every way to
 // print it prints no part of it. Use Read.
 type Value struct {
-	// Behind a pointer, since fmt prints what is in an unexported field of a foreign struct without
-	// asking for its methods.
-	secret *secret
+	// Behind a function, since fmt prints what is in an unexported field of a foreign struct without
+	// asking for its methods, and of a function no more than where it is.
+	secret func() *secret
 }
 
 type secret struct {
@@ -58,15 +58,17 @@ func Read(namespace string, spec *v1alpha1.ServiceCredential, data map[string][]
 		return header(http.CanonicalHeaderKey(spec.Name), value, value), nil
 	case v1alpha1.CredentialQuery:
 		escaped := url.QueryEscape(value)
-		return &Value{&secret{query: true, name: spec.Name, sent: escaped, forms: []string{value, escaped}}}, nil
+		return hold(&secret{query: true, name: spec.Name, sent: escaped, forms: []string{value, escaped}}), nil
 	default:
 		return nil, s.refuse(spec.Key, "goes into calls as %q, which this version does not know", spec.Type)
 	}
 }
 
 func header(name, sent string, forms ...string) *Value {
-	return &Value{&secret{name: name, sent: sent, forms: forms}}
+	return hold(&secret{name: name, sent: sent, forms: forms})
 }
+
+func hold(held *secret) *Value { return &Value{secret: func() *secret { return held }} }
 
 // source is where a credential is read from.
 type source struct {

@@ -12,7 +12,7 @@ const minReflected = 8
 // Secret. One shorter than 8 bytes is never found. Of an answer in pieces, each must begin with the last
 // Overlap bytes of the one before.
 func (v *Value) ReflectedIn(piece []byte) bool {
-	for _, form := range v.secret.forms {
+	for _, form := range v.secret().forms {
 		if len(form) >= minReflected && bytes.Contains(piece, []byte(form)) {
 			return true
 		}
@@ -23,7 +23,7 @@ func (v *Value) ReflectedIn(piece []byte) bool {
 // Overlap is how many bytes of one piece of an answer must be looked at again with the next.
 func (v *Value) Overlap() int {
 	longest := 1
-	for _, form := range v.secret.forms {
+	for _, form := range v.secret().forms {
 		longest = max(longest, len(form))
 	}
 	return longest - 1

@@ -5,7 +5,7 @@ import "bytes"
 // Scrub gives an answer without the credential in it: each of its forms is replaced. The answer itself is
 // given back where it has none.
 func (v *Value) Scrub(answer []byte) []byte {
-	for _, form := range v.secret.forms {
+	for _, form := range v.secret().forms {
 		if len(form) >= minReflected {
 			answer = bytes.ReplaceAll(answer, []byte(form), []byte(redacted))
 		}

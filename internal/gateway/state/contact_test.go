@@ -1,0 +1,91 @@
+package state_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	testingclock "k8s.io/utils/clock/testing"
+
+	"agentpassport.dev/operator/internal/gateway/state"
+)
+
+// noon is when the tests with a clock of their own take place.
+var noon = time.Date(2026, time.March, 2, 12, 0, 0, 0, time.UTC)
+
+func TestContact(t *testing.T) {
+	clock := testingclock.NewFakeClock(noon)
+	contact := state.NewContact(clock)
+	passports := contact.Watch("/passports", "")
+	named := contact.Watch("/secrets", "metadata.name=slack")
+	events := map[string]chan struct{}{"": make(chan struct{}), "metadata.name=slack": make(chan struct{}), "metadata.name=github": make(chan struct{})}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/failing":
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case "/passports", "/secrets":
+			w.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(w).Flush()
+			for range events[r.URL.Query().Get("fieldSelector")] {
+				fmt.Fprintln(w, "{}")
+				_ = http.NewResponseController(w).Flush()
+			}
+		}
+	}))
+	defer server.Close()
+	transport := contact.Wrap(http.DefaultTransport)
+	get := func(path string) io.ReadCloser {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := transport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.Body
+	}
+	expect := func(what string, server, watch, other time.Duration) {
+		t.Helper()
+		for _, one := range []struct {
+			name  string
+			heard *state.Heard
+			want  time.Duration
+		}{{"server", contact.Server(), server}, {"watch", passports, watch}, {"other watch", named, other}} {
+			if got := contact.Silence(one.heard); got != one.want {
+				t.Errorf("%s: silence of the %s is %s, want %s", what, one.name, got, one.want)
+			}
+		}
+	}
+	const s = time.Second
+	expect("at first", 0, 0, 0)
+	clock.Step(10 * s)
+	expect("after ten seconds", 10*s, 10*s, 10*s)
+	body := get("/passports?watch=true")
+	expect("a watch begins, and brings nothing", 0, 10*s, 10*s)
+	clock.Step(5 * s)
+	events[""] <- struct{}{}
+	if _, err := body.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	expect("an event", 5*s, 0, 15*s)
+	clock.Step(5 * s)
+	_ = get("/failing").Close()
+	expect("an answer that is none", 10*s, 5*s, 20*s)
+	_ = get("/readyz").Close()
+	expect("an answer", 0, 5*s, 20*s)
+	other := get("/secrets?watch=true&fieldSelector=metadata.name%3Dgithub")
+	events["metadata.name=github"] <- struct{}{}
+	_, _ = other.Read(make([]byte, 100))
+	expect("an event of another Secret", 0, 5*s, 20*s)
+	one := get("/secrets?watch=true&fieldSelector=metadata.name%3Dslack")
+	events["metadata.name=slack"] <- struct{}{}
+	_, _ = one.Read(make([]byte, 100))
+	expect("an event of the Secret", 0, 5*s, 0)
+	for _, one := range events {
+		close(one)
+	}
+}

@@ -1,0 +1,203 @@
+package state
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+)
+
+// probeTimeout bounds one probe of the API server.
+const probeTimeout = 5 * time.Second
+
+// watched is a kind that decisions need.
+type watched struct {
+	// what it is, in words.
+	what   string
+	synced func() bool
+	heard  *Heard
+}
+
+// connect makes the clients. All of them are heard by the Contact.
+func (v *View) connect() error {
+	config := rest.CopyConfig(v.options.Config)
+	// The API server's own priority and fairness is the limit.
+	config.QPS = -1
+	config.Wrap(v.contact.Wrap)
+	url, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return err
+	}
+	v.root = strings.TrimSuffix(url.Path, "/")
+	httpClient, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return err
+	}
+	core, err := corev1client.NewForConfigAndClient(config, httpClient)
+	if err != nil {
+		return err
+	}
+	v.probe = core.RESTClient()
+	v.secrets = &secrets{
+		client: core, contact: v.contact, most: v.options.MaxSecrets, log: v.options.Log.WithName("credentials"),
+		watches: map[types.NamespacedName]*secretWatch{},
+	}
+	return v.makeClients(config, httpClient)
+}
+
+func (v *View) makeClients(config *rest.Config, httpClient *http.Client) error {
+	scheme, mapper, err := kinds()
+	if err != nil {
+		return err
+	}
+	v.live, err = client.NewWithWatch(config, client.Options{HTTPClient: httpClient, Scheme: scheme, Mapper: mapper})
+	if err != nil {
+		return err
+	}
+	v.checkpoints = stream[*v1alpha1.Checkpoint]{
+		client: v.live, clock: v.options.Local, log: v.options.Log.WithValues("kind", "Checkpoint"),
+		list:   func() client.ObjectList { return &v1alpha1.CheckpointList{} },
+		object: func() *v1alpha1.Checkpoint { return &v1alpha1.Checkpoint{} },
+	}
+	v.checkouts = stream[*v1alpha1.Checkout]{
+		client: v.live, clock: v.options.Local, log: v.options.Log.WithValues("kind", "Checkout"),
+		list:   func() client.ObjectList { return &v1alpha1.CheckoutList{} },
+		object: func() *v1alpha1.Checkout { return &v1alpha1.Checkout{} },
+	}
+	unsafe := true // readers do not change what they get
+	v.cache, err = cache.New(config, cache.Options{
+		HTTPClient: httpClient, Scheme: scheme, Mapper: mapper,
+		DefaultTransform:             strip,
+		DefaultUnsafeDisableDeepCopy: &unsafe,
+		ReaderFailOnMissingInformer:  true,
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{
+				v.options.Namespace: {FieldSelector: fields.ParseSelectorOrDie(byName(jwksConfigMap))},
+			}},
+		},
+	})
+	return err
+}
+
+// kinds are those that the gateway reads. They are known without asking the API server.
+func kinds() (*runtime.Scheme, meta.RESTMapper, error) {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, nil, err
+	}
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, nil, err
+	}
+	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.GroupVersion, corev1.SchemeGroupVersion})
+	for _, kind := range []string{"Passport", "AgentPassport", "AgentBlock", "ServiceConnection", "Checkpoint", "Checkout"} {
+		mapper.Add(v1alpha1.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+	}
+	mapper.Add(corev1.SchemeGroupVersion.WithKind("ConfigMap"), meta.RESTScopeNamespace)
+	return scheme, mapper, nil
+}
+
+// strip takes off what nobody here reads, and what makes objects large.
+func strip(object any) (any, error) {
+	if accessor, err := meta.Accessor(object); err == nil {
+		accessor.SetManagedFields(nil)
+		delete(accessor.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
+	}
+	return object, nil
+}
+
+// watch feeds the indexes.
+func (v *View) watch() error {
+	own := func(resource string) *Heard {
+		return v.contact.Watch(v.root+"/apis/"+v1alpha1.GroupVersion.String()+"/"+resource, "")
+	}
+	keys := v.contact.Watch(v.root+"/api/v1/namespaces/"+v.options.Namespace+"/configmaps", byName(jwksConfigMap))
+	for _, err := range []error{
+		feed(v, "passports", own("passports"), v.setPassport, v.removePassport),
+		feed(v, "agents", own("agentpassports"), v.setAgent, v.removeAgent),
+		feed(v, "blocks of agents", own("agentblocks"), v.setBlock, v.removeBlock),
+		feed(v, "connections to services", own("serviceconnections"), v.setConnection, v.removeConnection),
+		feed(v, "the published keys", keys,
+			func(_, now *corev1.ConfigMap) { v.setKeys(now) }, func(*corev1.ConfigMap) { v.setKeys(nil) }),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// object is a pointer to a kind of Kubernetes.
+type object[T any] interface {
+	*T
+	client.Object
+}
+
+// feed has a kind watched. set is given what an object was before, nil for a new one; one goroutine calls
+// both.
+func feed[T any, O object[T]](v *View, what string, heard *Heard, set func(before, now O), remove func(O)) error {
+	informer, err := v.cache.GetInformer(context.Background(), O(new(T)), cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", what, err)
+	}
+	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc: func(now any) {
+			if now, ok := now.(O); ok {
+				set(nil, now)
+			}
+		},
+		UpdateFunc: func(before, now any) {
+			was, _ := before.(O)
+			if now, ok := now.(O); ok {
+				set(was, now)
+			}
+		},
+		DeleteFunc: func(gone any) {
+			if tombstone, ok := gone.(toolscache.DeletedFinalStateUnknown); ok {
+				gone = tombstone.Obj
+			}
+			if gone, ok := gone.(O); ok {
+				remove(gone)
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", what, err)
+	}
+	v.watched = append(v.watched, watched{what: what, synced: registration.HasSynced, heard: heard})
+	return nil
+}
+
+// keepProbing asks the API server whether it is there, so that its silence means something while nobody
+// else asks it anything.
+func (v *View) keepProbing(ctx context.Context) error {
+	ticker := v.options.Local.NewTicker(v.options.ProbeInterval)
+	defer ticker.Stop()
+	for {
+		probing, cancel := context.WithTimeout(ctx, probeTimeout)
+		if err := v.probe.Get().AbsPath("/readyz").Do(probing).Error(); err != nil && ctx.Err() == nil {
+			v.options.Log.Info("the API server is not ready", "error", err.Error())
+		}
+		cancel()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C():
+		}
+	}
+}
