@@ -17,6 +17,7 @@ func at(front Front, name, service, path string, code decision.Code, sent string
 	switch front {
 	case Proxy:
 		r.Target = "http://" + host + path
+	case ReverseProxy: // the path alone
 	case ExtAuthz:
 		r.Scheme, r.Authority = "http", host
 	}

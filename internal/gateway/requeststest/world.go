@@ -190,10 +190,19 @@ func particulars(spec *v1alpha1.ServiceConnectionSpec, name string) {
 // carried are the services of every passport, with their constraints.
 func carried() []v1alpha1.IssuedService {
 	services := []v1alpha1.IssuedService{
-		{Service: "api"}, {Service: "base"}, {Service: "secure"}, {Service: "open"}, {Service: "reading"},
-		{Service: "undeclared"}, {Service: "unconnected"},
-		{Service: "loopback"}, {Service: "loopback-allowed"}, {Service: "private"}, {Service: "metadata"},
-		{Service: "public-v6"}, {Service: "mapped-v6"},
+		{Service: "api"},
+		{Service: "base"},
+		{Service: "secure"},
+		{Service: "open"},
+		{Service: "reading"},
+		{Service: "undeclared"},
+		{Service: "unconnected"},
+		{Service: "loopback"},
+		{Service: "loopback-allowed"},
+		{Service: "private"},
+		{Service: "metadata"},
+		{Service: "public-v6"},
+		{Service: "mapped-v6"},
 	}
 	for _, c := range constrained {
 		services = append(services, v1alpha1.IssuedService{Service: c.service, Constraints: c.constraints})

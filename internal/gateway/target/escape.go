@@ -61,3 +61,7 @@ func badEscape() error {
 func badCharacter(where string) error {
 	return refuse(BadCharacter, "the "+where+" has a character in it that must be percent-encoded (RFC 3986)")
 }
+
+func fragment() error {
+	return refuse(Fragment, "the target has a fragment (#): leave it away, or write the character as %23")
+}

@@ -41,12 +41,12 @@ func ParseHost(authority, scheme string) (Host, error) {
 // splitName gives the host in its canonical form, and what stands behind it.
 func splitName(authority string) (name, rest string, err error) {
 	if strings.HasPrefix(authority, "[") {
-		inside, rest, ok := strings.Cut(authority[1:], "]")
-		if !ok {
+		inside, behind, closed := strings.Cut(authority[1:], "]")
+		if !closed {
 			return "", "", badHost("has a bracket that is not closed")
 		}
-		name, err := parseIPv6(inside)
-		return name, rest, err
+		name, err = parseIPv6(inside)
+		return name, behind, err
 	}
 	if i := strings.IndexByte(authority, ':'); i >= 0 {
 		authority, rest = authority[:i], authority[i:]

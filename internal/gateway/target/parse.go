@@ -16,11 +16,14 @@ func Parse(raw string) (Target, error) {
 	if len(raw) > MaxLength {
 		return Target{}, tooLong()
 	}
+	if strings.Contains(raw, "#") {
+		return Target{}, fragment()
+	}
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
 		return Target{}, refuse(BadScheme, "the URL is not a full one: write it with https:// and a host")
 	}
-	end := strings.IndexAny(rest, "/?#")
+	end := strings.IndexAny(rest, "/?")
 	if end < 0 {
 		end = len(rest)
 	}
@@ -48,7 +51,7 @@ func Below(base Target, rawRequestPath, rawQuery string, hasQuery bool) (Target,
 	if err := checkQuery(rawQuery); err != nil {
 		return Target{}, err
 	}
-	t.Query, t.HasQuery = rawQuery, hasQuery
+	t.Query, t.HasQuery = rawQuery, hasQuery || rawQuery != ""
 	return t.bounded()
 }
 

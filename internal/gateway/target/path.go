@@ -63,7 +63,7 @@ func checkPathByte(c byte) error {
 	case c == ';':
 		return refuse(PathParameter, "the path has a semicolon in it, which some servers cut off: write it as %3B")
 	case c == '#':
-		return refuse(Fragment, "the target has a fragment (#): leave it away, or write the character as %23")
+		return fragment()
 	default:
 		return badCharacter("path")
 	}

@@ -20,7 +20,7 @@ func checkQuery(raw string) error {
 			}
 			i += 2
 		case c == '#':
-			return refuse(Fragment, "the target has a fragment (#): leave it away, or write the character as %23")
+			return fragment()
 		case c <= ' ' || c >= 0x7f || strings.IndexByte(`"<>\`, c) >= 0:
 			return badCharacter("query")
 		}
