@@ -23,17 +23,20 @@ import (
 )
 
 // unkept is a judge that keeps nothing of the calls.
-type unkept struct{ *fronttest.Judge }
+type unkept struct{ world *fronttest.Judge }
 
 // Judge implements proxy.Judge.
 func (u unkept) Judge(_ context.Context, ask *judge.Ask) *judge.Verdict {
-	situation := u.Situate(ask)
+	situation := u.world.Situate(ask)
 	verdict := &judge.Verdict{Connection: situation.Connection}
 	ask.Request.Target, ask.Request.TargetError = ask.Target.Resolve(situation.Connection.Base)
 	verdict.Decision = decision.Decide(situation, ask.Request)
-	verdict.Credential = u.Value
+	verdict.Credential = u.world.Value
 	return verdict
 }
+
+// Late implements proxy.Judge.
+func (unkept) Late(context.Context, *judge.Ask, *judge.Verdict, decision.Code, string) {}
 
 // cpu is what this process has cost so far.
 func cpu(b *testing.B) time.Duration {
