@@ -138,6 +138,8 @@ func (d *Dialer) race(ctx context.Context, addresses []netip.Addr, port uint16) 
 	}
 	var failures []error
 	next, running := 0, 0
+	timer := d.Clock.NewTimer(headStart)
+	defer timer.Stop()
 	for next < len(addresses) || running > 0 {
 		var late <-chan time.Time
 		if next < len(addresses) {
@@ -145,8 +147,7 @@ func (d *Dialer) race(ctx context.Context, addresses []netip.Addr, port uint16) 
 			next, running = next+1, running+1
 		}
 		if next < len(addresses) {
-			timer := d.Clock.NewTimer(headStart)
-			defer timer.Stop()
+			timer.Reset(headStart)
 			late = timer.C()
 		}
 		for waiting := true; waiting; {

@@ -111,16 +111,16 @@ func denied(p problem.Problem) *authv3.CheckResponse {
 		response.Headers = append(response.Headers, overwrite(name, answer.header.Get(name)))
 	}
 	return &authv3.CheckResponse{
-		Status:       &rpcstatus.Status{Code: int32(grpcCode(answer.status)), Message: p.Code},
+		Status:       &rpcstatus.Status{Code: grpcCode(answer.status), Message: p.Code},
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: response},
 	}
 }
 
-func grpcCode(status int) codes.Code {
+func grpcCode(status int) int32 {
 	if status == http.StatusUnauthorized {
-		return codes.Unauthenticated
+		return int32(codes.Unauthenticated)
 	}
-	return codes.PermissionDenied
+	return int32(codes.PermissionDenied)
 }
 
 // recorder takes what problem.Write writes.

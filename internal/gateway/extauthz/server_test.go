@@ -121,13 +121,15 @@ func TestCheckInjects(t *testing.T) {
 			&credential{Key: "token", Type: v1alpha1.CredentialHeader, Name: "X-Key"},
 			map[string]string{"x-key": fronttest.Secret},
 			map[string]string{},
-			nil, append([]string{}, append(gone, "x_key")...),
+			nil,
+			append(slices.Clone(gone), "x_key"),
 		},
 		"query": {
 			&credential{Key: "token", Type: v1alpha1.CredentialQuery, Name: "key"},
 			map[string]string{},
 			map[string]string{"key": fronttest.Secret},
-			[]string{"KEY", "k%65y", "key[]"}, gone,
+			[]string{"KEY", "k%65y", "key[]"},
+			gone,
 		},
 	}
 	for name, test := range tests {
@@ -255,7 +257,8 @@ func TestCheckReadsBodies(t *testing.T) {
 func TestCheckNeverGivesAnError(t *testing.T) {
 	conn := serve(t, broken{})
 	response := check(t, conn, request("GET", "/api/a", slack, nil))
-	if reason(t, response); response.GetDeniedResponse().GetStatus().GetCode() != 503 {
+	reason(t, response)
+	if response.GetDeniedResponse().GetStatus().GetCode() != 503 {
 		t.Errorf("got %v", response)
 	}
 }

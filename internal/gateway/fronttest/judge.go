@@ -20,7 +20,7 @@ import (
 const Token = "the-passports-token"
 
 // Secret is the credential of the world's service.
-const Secret = "xoxb-the-real-credential" //nolint:gosec // of no service
+const Secret = "xoxb-the-real-credential"
 
 // Service that the world's passport carries.
 const Service = "slack"

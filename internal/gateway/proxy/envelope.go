@@ -56,7 +56,10 @@ func parseEnvelope(text []byte) (*envelope, *judge.Refusal) {
 	case len(strict) > 0:
 		return nil, badRequest("the body has a field that is unknown, or one twice; known are service, method, url, headers, query and body")
 	}
-	return e, e.readBody()
+	if refusal := e.readBody(); refusal != nil {
+		return nil, refusal
+	}
+	return e, nil
 }
 
 // readBody: a text is sent as it is, any other value as the very bytes that stand there.

@@ -228,9 +228,10 @@ func TestReverseProxyStreams(t *testing.T) {
 		if line, err := from.ReadString('\n'); err != nil || line != "echo "+word+"\n" {
 			t.Fatalf("got %q, %v", line, err)
 		}
-		if word == "one" {
+		switch word {
+		case "one":
 			_, _ = io.WriteString(send, "two\n")
-		} else if word == "two" {
+		case "two":
 			_, _ = io.WriteString(send, "three\n")
 		}
 	}
