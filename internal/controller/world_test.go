@@ -56,6 +56,9 @@ type world struct {
 	told  *events.FakeRecorder
 	log   *logOfWorld
 
+	gateways gateways
+	reports  *controller.Reports
+
 	passports   *controller.PassportReconciler
 	checkpoints *controller.CheckpointReconciler
 	checkouts   *controller.CheckoutReconciler
@@ -104,6 +107,9 @@ func (w *world) useClient(config *rest.Config, now clock.PassiveClock) {
 		Issuer: issuer, TrustDomain: "example.org", GatewayAudience: "gateway",
 	}
 	options.Trail = controller.NewAuditTrail(w.log, options.Username())
+	w.observe(&options)
+	w.reports = controller.NewReports(c, c)
+	options.Reports = w.reports
 	w.told = events.NewFakeRecorder(1000)
 	w.passports = controller.NewPassportReconciler(c, c, options)
 	w.passports.Recorder = w.told
@@ -214,6 +220,8 @@ func (w *world) count() int {
 // round looks at everything once. What a look makes, the next round finds.
 func (w *world) round() error {
 	var last error
+	w.mark()
+	defer w.tells()()
 	missions := map[string]bool{}
 	for _, kind := range []struct {
 		list      client.ObjectList
