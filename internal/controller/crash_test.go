@@ -14,6 +14,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/channel/wire"
+	"agentpassport.dev/operator/internal/gateway/decision"
 	"agentpassport.dev/operator/internal/token"
 )
 
@@ -133,6 +135,24 @@ var scenarios = []scenario{
 		w.again()
 	}},
 	{"a connection that is changed", func(w *world) { w.connection() }, func(w *world) { w.edit(open) }},
+	{"a drift that a gateway reports", issued, func(w *world) { w.saw(w.mission(), "scope_drift") }},
+	{"a drift that revokes and blocks", watched(v1alpha1.ModeEnforced), func(w *world) { w.saw(w.mission(), "scope_drift") }},
+	{"a report that blocks a Logged mission's agent", watched(v1alpha1.ModeLogged), func(w *world) {
+		w.checkpoint("report")
+		w.saw(w.mission(), "constraint_violation", func(s *wire.Signal) { s.Count = 3 })
+		w.saw(w.mission(), "credential_burst", func(s *wire.Signal) { s.Gateway = "gateway-1" })
+	}},
+	{"a use after the checkout", checkedOut("slack"), func(w *world) { w.saw(w.mission(), "use_after_checkout") }},
+	{"a checkout that gateways saw", issued, func(w *world) {
+		w.gateways.up = []string{"gateway-0", "gateway-1"}
+		w.called(w.mission(), "slack", decision.Allowed, 9)
+		w.called(w.mission(), "slack", decision.CodeConstraint, 1)
+		w.checkout("done")
+	}},
+	{"a checkout whose gateway says nothing", issued, func(w *world) {
+		w.gateways.up, w.gateways.silent = []string{"gateway-0"}, true
+		w.checkout("done")
+	}},
 	{"a clean-up after a clean checkout", checkedOut("slack"), func(w *world) { w.clock.Step(48 * time.Hour) }},
 }
 
@@ -142,6 +162,14 @@ func checkedOut(services ...v1alpha1.ServiceName) func(*world) {
 		issued(w)
 		w.settle()
 		w.checkout("done", using(services...))
+	}
+}
+
+// watched is a mission of an agent that every warning blocks.
+func watched(mode v1alpha1.AccountabilityMode) func(*world) {
+	return func(w *world) {
+		w.agent(in(mode), func(a *v1alpha1.AgentPassport) { a.Spec.Accountability.OnWarning = v1alpha1.EscalateBlock })
+		w.passport()
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/audit"
+	"agentpassport.dev/operator/internal/gateway/decision"
 	"agentpassport.dev/operator/internal/lifecycle"
 	"agentpassport.dev/operator/internal/token"
 )
@@ -75,6 +76,7 @@ func runProgram(ctx context.Context, t *rapid.T) {
 		a.Spec.Accountability.OnWarning = escalations.Draw(t, "onWarning")
 		a.Spec.Accountability.OnCritical = escalations.Draw(t, "onCritical")
 	})
+	p.gateways.up = rapid.SampledFrom([][]string{nil, {"gateway-0"}, {"gateway-0", "gateway-1"}}).Draw(t, "gateways")
 	p.ask(t)
 	percent := rapid.SampledFrom([]int{0, 10, 20, 30}).Draw(t, "failing writes, in percent")
 	t.Repeat(map[string]func(*rapid.T){
@@ -117,6 +119,8 @@ func runProgram(ctx context.Context, t *rapid.T) {
 			p.fault = nil
 			p.restart()
 		},
+		"a gateway sees":     p.see,
+		"call":               p.call,
 		"lose the audit log": func(*rapid.T) { p.log.set(true) },
 		"":                   func(*rapid.T) {},
 		"quiet":              func(*rapid.T) { p.quiet() },
@@ -169,6 +173,28 @@ func (p *program) checkOut(t *rapid.T) {
 			c.Spec.AgentRef.Name = "other"
 		}
 	})
+}
+
+// see has a gateway see something of a passport.
+func (p *program) see(t *rapid.T) {
+	all := p.view().passports.Items
+	if len(all) == 0 {
+		return
+	}
+	kind := rapid.SampledFrom([]string{"scope_drift", "constraint_violation", "credential_outside_scope", "use_after_checkout", "call_rate_anomaly"}).Draw(t, "kind")
+	p.saw(&all[rapid.IntRange(0, len(all)-1).Draw(t, "passport")], kind)
+}
+
+// call has a passport's agent call services through a gateway, some of which it may not.
+func (p *program) call(t *rapid.T) {
+	all := p.view().passports.Items
+	all = slices.DeleteFunc(all, func(m v1alpha1.Passport) bool { return m.Status.Phase != v1alpha1.PhaseActive })
+	if len(all) == 0 {
+		return
+	}
+	passport := &all[rapid.IntRange(0, len(all)-1).Draw(t, "passport")]
+	code := rapid.SampledFrom([]decision.Code{decision.Allowed, decision.Allowed, decision.CodeConstraint, decision.CodeUpstream}).Draw(t, "code")
+	p.called(passport, rapid.SampledFrom([]string{"slack", "notion"}).Draw(t, "service"), code, rapid.IntRange(1, 6).Draw(t, "times"))
 }
 
 // decide reviews a checkout that awaits it. The API server refuses any other.
@@ -376,7 +402,7 @@ func (p *program) checkEnd(now *view, passport *v1alpha1.Passport) {
 		return
 	case v1alpha1.ReasonSignalRaised:
 		for _, signal := range status.Signals {
-			causes = append(causes, signal.FirstTime.Time)
+			causes = append(causes, signal.FirstTime.Time, status.ExpirationTime.Time)
 		}
 	case v1alpha1.ReasonPassportDeleted:
 		causes = append(causes, since(passport.DeletionTimestamp.Time))

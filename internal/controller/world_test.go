@@ -63,6 +63,9 @@ type world struct {
 	told  *events.FakeRecorder
 	log   *logOfWorld
 
+	gateways gateways
+	reports  *controller.Reports
+
 	passports   *controller.PassportReconciler
 	checkpoints *controller.CheckpointReconciler
 	checkouts   *controller.CheckoutReconciler
@@ -118,6 +121,9 @@ func (w *world) useClient(config *rest.Config, now clock.PassiveClock) {
 		Channel: w.channel, GatewayURL: w.gatewayURL,
 	}
 	options.Trail = controller.NewAuditTrail(w.log, options.Username())
+	w.observe(&options)
+	w.reports = controller.NewReports(c, c)
+	options.Reports = w.reports
 	w.told = events.NewFakeRecorder(1000)
 	w.passports = controller.NewPassportReconciler(c, c, options)
 	w.passports.Recorder = w.told
@@ -232,6 +238,8 @@ func (w *world) count() int {
 // round looks at everything once. What a look makes, the next round finds.
 func (w *world) round() error {
 	var last error
+	w.mark()
+	defer w.tells()()
 	missions := map[string]bool{}
 	for _, kind := range []struct {
 		list      client.ObjectList
