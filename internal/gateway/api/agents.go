@@ -196,14 +196,14 @@ func (s *service) lift(c *call, block *v1alpha1.AgentBlock, reason string) error
 	changed := block.DeepCopy()
 	changed.Spec.Lifted = &v1alpha1.BlockLift{Reason: reason, By: c.caller()}
 	err := s.Client.Patch(c.r.Context(), changed, client.MergeFrom(block))
-	if !apierrors.IsInvalid(err) && !apierrors.IsNotFound(err) {
+	if err == nil || (!apierrors.IsInvalid(err) && !apierrors.IsNotFound(err)) {
 		return err
 	}
 	// Somebody else may have lifted or deleted it first, which is as good.
 	latest := &v1alpha1.AgentBlock{}
 	getErr := s.Client.Get(c.r.Context(), key, latest)
 	if apierrors.IsNotFound(getErr) || (getErr == nil && latest.Spec.Lifted != nil) {
-		return nil
+		return nil //nolint:nilerr // it is not in force any more
 	}
 	return err
 }

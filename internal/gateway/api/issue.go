@@ -318,7 +318,10 @@ func deliveryOf(given string) (v1alpha1.TokenDelivery, string) {
 }
 
 func grantsOf(field string, given []serviceBody, note func(string, string)) []v1alpha1.ServiceGrant {
-	var grants []v1alpha1.ServiceGrant
+	if given == nil {
+		return nil
+	}
+	grants := make([]v1alpha1.ServiceGrant, 0, len(given))
 	for i, one := range given {
 		grant := v1alpha1.ServiceGrant{Service: v1alpha1.ServiceName(one.Service), Scopes: named[v1alpha1.Scope](one.Scopes)}
 		for j, condition := range one.Constraints {

@@ -30,7 +30,7 @@ func TestIssueRefuses(t *testing.T) {
 		"no life":             {"runner", `{"agent_id": "plain", "ttl_seconds": 0}`, api.CodeInvalidRequest, "ttl_seconds"},
 		"a preset of no name": {"runner", `{"agent_id": "plain", "checkpoint_interval_seconds": "often"}`, api.CodeInvalidRequest, "frequent"},
 		"identity claims":     {"runner", `{"agent_id": "plain", "identity_claim_ids": []}`, api.CodeInvalidRequest, "identity claims"},
-		"an unknown field":    {"runner", `{"agent_id": "plain", "intent": {"sumary": "s"}}`, api.CodeInvalidRequest, "intent.sumary"},
+		"an unknown field":    {"runner", `{"agent_id": "plain", "intent": {"aim": "s"}}`, api.CodeInvalidRequest, "intent.aim"},
 		"a field twice":       {"runner", `{"agent_id": "plain", "agent_id": "plain"}`, api.CodeInvalidRequest, "twice"},
 		"another type":        {"runner", `{"agent_id": 7}`, api.CodeInvalidRequest, "agent_id"},
 		"an array":            {"runner", `[]`, api.CodeInvalidRequest, "object"},

@@ -75,8 +75,9 @@ func (*service) noRoute(c *call, mux *http.ServeMux) error {
 
 // Routes lists every method and path that New serves, as patterns of http.ServeMux.
 func Routes() []string {
-	var listed []string
-	for _, route := range (&service{}).routes() {
+	routes := (&service{}).routes()
+	listed := make([]string, 0, len(routes))
+	for _, route := range routes {
 		listed = append(listed, route.method+" "+route.pattern)
 	}
 	return listed

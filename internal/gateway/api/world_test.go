@@ -118,7 +118,7 @@ func build(ctx context.Context, dir string, stops *[]func()) (err error) {
 	if options, err = connect(ctx, dir, keys, now, mgr, log); err != nil {
 		return err
 	}
-	front = httptest.NewServer(api.New(options))
+	front = httptest.NewServer(api.New(options)) //nolint:contextcheck // each request has its own
 	*stops = append(*stops, front.Close)
 	return nil
 }
@@ -156,7 +156,7 @@ func connect(
 		config.Wrap(now.Wrap)
 		return config
 	}
-	view, err := state.New(state.Options{
+	view, err := state.New(state.Options{ //nolint:contextcheck // it watches from Start, which gets one
 		Config: config(), Clock: now, Local: clock.RealClock{}, Namespace: apiserver.OperatorNamespace,
 		Issuer: issuer, Audience: audience, Log: logr.Discard(),
 	})
@@ -344,7 +344,8 @@ func (p *place) bearer(person string) string {
 		return ""
 	}
 	if known, found := bearers.Load(p.user(person)); found {
-		return known.(string)
+		text, _ := known.(string)
+		return text
 	}
 	text, err := server.Token(context.Background(), p.namespace, person, audience)
 	if err != nil {
