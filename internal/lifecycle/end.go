@@ -16,6 +16,8 @@ type ending struct {
 	phase   v1alpha1.Phase
 	reason  v1alpha1.Reason
 	message string
+	// behind says that what was made in the same second came first, as the finding did that brought it.
+	behind bool
 }
 
 // revoked gives the earliest revocation of an Active passport, nil where there is none. In the same
@@ -61,7 +63,9 @@ func blockedBy(passport *v1alpha1.Passport, block v1alpha1.AgentBlock) *ending {
 func ownBlock(s Situation, finding string) *ending {
 	for _, block := range Blocking(s.Blocks, s.Passport.Spec.AgentRef.Name) {
 		if block.Name == blockName(s.Passport.Spec.AgentRef.Name, s.Passport.UID, finding) {
-			return blockedBy(s.Passport, block)
+			end := blockedBy(s.Passport, block)
+			end.behind = true
+			return end
 		}
 	}
 	return nil
@@ -97,7 +101,7 @@ func (e *ending) excludes(at time.Time) bool {
 	if e == nil {
 		return false
 	}
-	if e.phase == v1alpha1.PhaseCheckedOut {
+	if e.phase == v1alpha1.PhaseCheckedOut || e.behind {
 		return at.After(e.at)
 	}
 	return !at.Before(e.at)

@@ -34,10 +34,10 @@ const (
 )
 
 var (
-	numbers = regexp.MustCompile(`^[0-9]+$`)
+	numbers = regexp.MustCompile(`^\d+$`)
 	hexadec = regexp.MustCompile(`^[0-9a-fA-F]{8,}$`)
 	uuids   = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
-	version = regexp.MustCompile(`^(api|v[0-9]+(\.[0-9]+)*)$`)
+	version = regexp.MustCompile(`^(api|v\d+(\.\d+)*)$`)
 )
 
 // Action is what a call does, as far as actions are told apart: the method and the first two segments of
