@@ -5,6 +5,8 @@ import (
 	"github.com/lestrrat-go/jwx/v3/jwt"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"agentpassport.dev/operator/test/gateway"
 )
 
 const keySecret = "agent-passport-signing-keys"
@@ -20,7 +22,7 @@ var _ = Describe("Rotation of the signing keys", func() {
 
 		keys, err := jwk.Fetch(ctx, discover(ctx, calm.issuer))
 		Expect(err).NotTo(HaveOccurred())
-		_, err = jwt.ParseString(p.token(), jwt.WithKeySet(keys), jwt.WithIssuer(calm.issuer), jwt.WithAudience(gateway))
+		_, err = jwt.ParseString(p.token(), jwt.WithKeySet(keys), jwt.WithIssuer(calm.issuer), jwt.WithAudience(gateway.Audience))
 		Expect(err).NotTo(HaveOccurred())
 		_, err = jwt.ParseString(old, jwt.WithKeySet(keys))
 		Expect(err).To(HaveOccurred(), "the token of the dropped key")

@@ -13,10 +13,9 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-)
 
-// gateway is the audience that every token has.
-const gateway = "agent-passport-gateway"
+	"agentpassport.dev/operator/test/gateway"
+)
 
 var _ = Describe("A token", Ordered, func() {
 	var p *place
@@ -32,7 +31,7 @@ var _ = Describe("A token", Ordered, func() {
 	It("verifies from the JWKS that its issuer serves", func(ctx SpecContext) {
 		keys, err := jwk.Fetch(ctx, jwksURL)
 		Expect(err).NotTo(HaveOccurred())
-		verified, err := jwt.ParseString(token, jwt.WithKeySet(keys), jwt.WithIssuer(calm.issuer), jwt.WithAudience(gateway))
+		verified, err := jwt.ParseString(token, jwt.WithKeySet(keys), jwt.WithIssuer(calm.issuer), jwt.WithAudience(gateway.Audience))
 		Expect(err).NotTo(HaveOccurred())
 		jti, _ := verified.JwtID()
 		subject, _ := verified.Subject()
@@ -54,20 +53,20 @@ var _ = Describe("A token", Ordered, func() {
 
 		keys, err := jwk.ParseString(published.Data["jwks.json"])
 		Expect(err).NotTo(HaveOccurred())
-		_, err = jwt.ParseString(token, jwt.WithKeySet(keys), jwt.WithIssuer(calm.issuer), jwt.WithAudience(gateway))
+		_, err = jwt.ParseString(token, jwt.WithKeySet(keys), jwt.WithIssuer(calm.issuer), jwt.WithAudience(gateway.Audience))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(published.Data["openid-configuration"]).To(ContainSubstring(jwksURL))
 	})
 
 	It("verifies under Node, with jose", func(ctx SpecContext) {
 		verifier := nodeVerifier(ctx)
-		claims, err := verifier(ctx, token, jwksURL, gateway, calm.issuer)
+		claims, err := verifier(ctx, token, jwksURL, gateway.Audience, calm.issuer)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(claims).To(MatchJSON(p.content().Claims))
 
 		_, err = verifier(ctx, token, jwksURL, "someone-else", calm.issuer)
 		Expect(err).To(MatchError(ContainSubstring("ERR_JWT_CLAIM_VALIDATION_FAILED")))
-		_, err = verifier(ctx, forged(token), jwksURL, gateway, calm.issuer)
+		_, err = verifier(ctx, forged(token), jwksURL, gateway.Audience, calm.issuer)
 		Expect(err).To(MatchError(ContainSubstring("ERR_JWS_SIGNATURE_VERIFICATION_FAILED")))
 	})
 })

@@ -1,4 +1,0 @@
-package controller
-
-// LiveGateways is for tests.
-var LiveGateways = liveGateways
