@@ -254,7 +254,7 @@ var _ = Describe("The manager and the gateways' certificates", Serial, func() {
 		secured := &channel.TLS{Authority: w.channel.Authority, Names: []string{"127.0.0.1"}, Clock: w.clock}
 		serving := channel.HTTP(channel.New(channel.Options{
 			Gateway: servingcert.GatewayName(apiserver.OperatorNamespace), Leading: func() bool { return true },
-			Tokens: w.tokenService(w.admin), Connections: w.reports,
+			Tokens: w.tokenService(w.admin), Connections: w.credentials,
 		}), logr.Discard())
 		go serving.Serve(secured.Listener(listener)) //nolint:errcheck // it is closed
 		DeferCleanup(serving.Close)

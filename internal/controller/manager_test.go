@@ -66,13 +66,13 @@ func unready(ctx context.Context, changes ...func(*rest.Config)) *world {
 	})
 	Expect(err).NotTo(HaveOccurred())
 	w.channel, w.gatewayURL = &controller.ChannelAuthority{}, "https://gateway.example.com"
-	w.reports = controller.NewConnectionReports(mgr.GetClient(), mgr.GetAPIReader(), w.clock)
+	w.credentials = controller.NewConnectionReports(mgr.GetClient(), mgr.GetAPIReader(), w.clock)
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	options := controller.Options{
 		Clock: w.clock, Keys: w.keys, Namespace: apiserver.OperatorNamespace, ServiceAccount: apiserver.ManagerServiceAccount,
 		Issuer: issuer, TrustDomain: "example.org", GatewayAudience: "gateway",
 		RotationInterval: 24 * time.Hour, PassportWorkers: 4, Registry: prometheus.NewRegistry(), NewQueue: steppedQueue(w.clock),
-		Channel: w.channel, GatewayURL: w.gatewayURL, GatewayNames: []string{"gateway.example.com"}, Connections: w.reports,
+		Channel: w.channel, GatewayURL: w.gatewayURL, GatewayNames: []string{"gateway.example.com"}, Connections: w.credentials,
 	}
 	options.Trail = controller.NewAuditTrail(w.log, options.Username())
 	Expect(controller.Setup(running, mgr, options)).To(Succeed())

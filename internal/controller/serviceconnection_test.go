@@ -221,7 +221,7 @@ var _ = Describe("The manager and ServiceConnections", Serial, func() {
 		w := managed(ctx)
 		connection := w.connection()
 		eventually(w, w.conditions).Should(ConsistOf(unknown))
-		Expect(w.reports.Report(ctx, []wire.Connection{reportOf("gateway-0", connection, v1alpha1.ReasonCredentialForbidden)})).To(Succeed())
+		Expect(w.credentials.Report(ctx, []wire.Connection{reportOf("gateway-0", connection, v1alpha1.ReasonCredentialForbidden)})).To(Succeed())
 		eventually(w, w.conditions).Should(ConsistOf(isForbidden))
 		eventually(w, func() []string { return w.storedEvents("github") }).Should(ContainElement("CredentialForbidden"))
 		Expect(w.admin.Delete(ctx, connection)).To(Succeed())

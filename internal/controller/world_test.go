@@ -48,8 +48,8 @@ type world struct {
 	// channel and gatewayURL are what token Secrets say of the gateway; zero: nothing.
 	channel    *controller.ChannelAuthority
 	gatewayURL string
-	// reports are what gateways say, in a managed world.
-	reports *controller.ConnectionReports
+	// credentials are what gateways say, in a managed world.
+	credentials *controller.ConnectionReports
 	// again is what gateways say again to a manager that has just begun; nil: nothing.
 	again func()
 
