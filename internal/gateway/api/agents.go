@@ -164,24 +164,17 @@ func (s *service) unblock(c *call) error {
 		refusal = err
 		answer.Remaining = append(answer.Remaining, blockBody{Name: blocks[i].Name, Message: told.message})
 	}
-	if len(answer.Lifted) == 0 {
-		if err := s.mayLift(c, agent, refusal); err != nil {
+	switch {
+	case len(answer.Lifted) > 0:
+	case errors.Is(refusal, access.ErrForbidden):
+		return refusal
+	case refusal == nil: // nothing is there to lift: that too is for those who may
+		if err := s.may(c, access.Right{Verb: access.Update, Resource: "agentblocks", Namespace: agent.Namespace}); err != nil {
 			return err
 		}
 	}
 	answer.PassportBlocked = agent.Spec.Suspend || len(answer.Remaining) > 0
 	return c.give(answer)
-}
-
-// mayLift refuses who may lift nothing, also where there is nothing to lift.
-func (s *service) mayLift(c *call, agent *v1alpha1.AgentPassport, refusal error) error {
-	if refusal != nil && errors.Is(refusal, access.ErrForbidden) {
-		return refusal
-	}
-	if refusal != nil {
-		return nil
-	}
-	return s.may(c, access.Right{Verb: access.Update, Resource: "agentblocks", Namespace: agent.Namespace})
 }
 
 // lift ends one block of one agent.
@@ -203,7 +196,7 @@ func (s *service) lift(c *call, block *v1alpha1.AgentBlock, reason string) error
 	latest := &v1alpha1.AgentBlock{}
 	getErr := s.Client.Get(c.r.Context(), key, latest)
 	if apierrors.IsNotFound(getErr) || (getErr == nil && latest.Spec.Lifted != nil) {
-		return nil //nolint:nilerr // it is not in force any more
+		return nil
 	}
 	return err
 }
