@@ -24,7 +24,8 @@ func startGateway(ctx context.Context, name string, flags ...string) *gateway.Ga
 		Issuer: calm.issuer, Channel: calm.addresses.Channel, Log: calm.log, Flags: flags,
 	})
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(g.Kill)
+	// One that is killed leaves a Lease, for which verdicts wait.
+	DeferCleanup(func(ctx SpecContext) { _ = g.Stop(ctx) })
 	return g
 }
 

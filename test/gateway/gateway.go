@@ -112,6 +112,7 @@ func Start(ctx context.Context, options Options) (*Gateway, error) {
 		"--ext-authz-bind-address=" + addresses[2],
 		"--health-probe-bind-address=" + addresses[1],
 		"--metrics-bind-address=0",
+		"--shutdown-delay=0s",
 	}, options.Flags...)
 	return g, g.Again(ctx)
 }
