@@ -6,11 +6,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	stdlog "log"
 	"net/url"
 	"os"
 	"time"
 
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // every way to authenticate that kubectl has
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
@@ -117,6 +120,10 @@ func main() {
 		os.Exit(2)
 	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.log)))
+	// The API machinery logs there.
+	klog.SetLogger(ctrl.Log)
+	// What net/http says of a connection's end may quote what a service sent.
+	stdlog.SetOutput(io.Discard)
 	if err := run(ctrl.SetupSignalHandler(), f); err != nil {
 		ctrl.Log.Error(err, "the gateway ends")
 		os.Exit(1)
