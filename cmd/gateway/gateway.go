@@ -38,7 +38,6 @@ import (
 	"agentpassport.dev/operator/internal/gateway/state"
 	"agentpassport.dev/operator/internal/gateway/tokens"
 	"agentpassport.dev/operator/internal/gateway/trail"
-	"agentpassport.dev/operator/internal/review"
 )
 
 const (
@@ -159,7 +158,7 @@ func (g *gateway) newJudge(callers *access.Access) (*judge.Judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	tracker, err := signals.NewTracker(g.pending, review.DefaultThresholds(), g.baseline)
+	tracker, err := signals.NewTracker(g.pending, g.thresholds, g.baseline)
 	if err != nil {
 		return nil, err
 	}

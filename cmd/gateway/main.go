@@ -19,6 +19,7 @@ import (
 
 	auditclient "agentpassport.dev/operator/internal/audit/client"
 	"agentpassport.dev/operator/internal/gateway/judge"
+	"agentpassport.dev/operator/internal/review"
 )
 
 type flags struct {
@@ -43,6 +44,8 @@ type flags struct {
 	watchSilence    time.Duration
 	serverSilence   time.Duration
 	shutdownDelay   time.Duration
+	configFile      string
+	thresholds      review.Thresholds
 	log             zap.Options
 }
 
@@ -74,11 +77,31 @@ func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	set.DurationVar(&f.watchSilence, "watch-lost-after", 90*time.Second, "How long a watch may bring neither event nor bookmark before what it brought counts as old, and calls are refused.")
 	set.DurationVar(&f.serverSilence, "api-lost-after", 60*time.Second, "How long the API server may leave everything unanswered before calls are refused.")
 	set.DurationVar(&f.shutdownDelay, "shutdown-delay", 5*time.Second, "How long to go on taking calls once asked to stop, and not ready any more: until nobody is sent here.")
+	set.StringVar(&f.configFile, "config-file", "", "The manager's config file, YAML with the thresholds of the detectors; empty: the defaults. It is read at the start.")
 	f.log.BindFlags(set)
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
-	return &f, f.check(set)
+	if err := f.check(set); err != nil {
+		return nil, err
+	}
+	return &f, f.readConfig()
+}
+
+// readConfig takes the thresholds from the config file, where there is one.
+func (f *flags) readConfig() error {
+	f.thresholds = review.DefaultThresholds()
+	if f.configFile == "" {
+		return nil
+	}
+	config, err := os.ReadFile(f.configFile)
+	if err != nil {
+		return fmt.Errorf("--config-file: %w", err)
+	}
+	if f.thresholds, err = review.ParseConfig(config); err != nil {
+		return fmt.Errorf("--config-file %s: %w", f.configFile, err)
+	}
+	return nil
 }
 
 func (f *flags) check(set *flag.FlagSet) error {
