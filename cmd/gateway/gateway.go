@@ -82,14 +82,16 @@ type gateway struct {
 }
 
 // newGateway puts everything together. It starts nothing but the spool.
-func newGateway(f *flags, config *rest.Config, scheme *runtime.Scheme, server *apiclock.Clock) (g *gateway, err error) {
+func newGateway(
+	ctx context.Context, f *flags, config *rest.Config, scheme *runtime.Scheme, server *apiclock.Clock,
+) (g *gateway, err error) {
 	g = &gateway{flags: f, log: ctrl.Log.WithName("gateway"), now: serverClock{server: server}, credentials: make(chan struct{}, 1)}
 	leases, err := coordination.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
 	g.leases = leases.Leases(f.namespace)
-	g.view, err = state.New(state.Options{
+	g.view, err = state.New(ctx, state.Options{
 		Config: config, Clock: g.now, Local: g.local, Namespace: f.namespace, Issuer: f.issuer, Audience: f.audience,
 		WatchSilence: f.watchSilence, ServerSilence: f.serverSilence, Log: g.log.WithName("state"),
 	})

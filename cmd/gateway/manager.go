@@ -48,8 +48,9 @@ func (g *gateway) reportCredentials(ctx context.Context) {
 }
 
 func (g *gateway) tellCredentials(ctx context.Context) error {
-	var connections []wire.Connection
-	for _, known := range g.view.Credentials() {
+	states := g.view.Credentials()
+	connections := make([]wire.Connection, 0, len(states))
+	for _, known := range states {
 		connections = append(connections, wire.Connection{
 			Gateway: g.name, Namespace: known.Namespace, Name: known.Name, UID: string(known.UID), Generation: known.Generation,
 			Reason: string(known.Reason),

@@ -49,7 +49,7 @@ func run(ctx context.Context, f *flags) error {
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
 	}
-	g, err := newGateway(f, config, scheme, now)
+	g, err := newGateway(ctx, f, config, scheme, now)
 	if err != nil {
 		return err
 	}

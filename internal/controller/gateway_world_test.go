@@ -43,9 +43,9 @@ func (w *world) saw(passport *v1alpha1.Passport, kind string, with ...func(*wire
 
 // tells has the gateways report what is not settled, one request a passport. What it gives ends the
 // requests, and forgets what they settled.
-func (w *world) tells() (hears func()) {
+func (w *world) tells(ctx context.Context) (hears func()) {
 	GinkgoHelper()
-	ctx, cancel := context.WithCancel(w.ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	byPassport := map[string][]wire.Signal{}
 	for _, signal := range w.gateways.unsettled {
 		byPassport[signal.UID] = append(byPassport[signal.UID], signal)
@@ -165,6 +165,7 @@ func (l *logOfWorld) sums(_ context.Context, namespace, jti string) (auditwire.C
 				of.Refused[record.ErrorCode]++
 			}
 			sums.Services[record.Facts.Call.Service] = of
+		default: // it tells of no call
 		}
 	}
 	return sums, nil

@@ -199,13 +199,13 @@ func (p *program) call(t *rapid.T) {
 
 // decide reviews a checkout that awaits it. The API server refuses any other.
 func (p *program) decide(t *rapid.T) {
-	decision := rapid.SampledFrom([]v1alpha1.Decision{v1alpha1.DecisionApproved, v1alpha1.DecisionBlocked}).Draw(t, "decision")
+	decided := rapid.SampledFrom([]v1alpha1.Decision{v1alpha1.DecisionApproved, v1alpha1.DecisionBlocked}).Draw(t, "decision")
 	p.onCheckout(func(c *v1alpha1.Checkout) error {
 		if c.Spec.Review != nil {
 			return nil
 		}
 		patch := client.MergeFrom(c.DeepCopy())
-		c.Spec.Review = &v1alpha1.Review{Decision: decision, Notes: "seen"}
+		c.Spec.Review = &v1alpha1.Review{Decision: decided, Notes: "seen"}
 		err := p.admin.Patch(p.ctx, c, patch)
 		if c.Status.Verdict == "" || c.Status.Verdict == v1alpha1.VerdictClean {
 			Expect(apierrors.IsForbidden(err) || apierrors.IsInvalid(err)).To(BeTrue(), "%v", err)

@@ -239,7 +239,7 @@ func (w *world) count() int {
 func (w *world) round() error {
 	var last error
 	w.mark()
-	defer w.tells()()
+	defer w.tells(w.ctx)()
 	missions := map[string]bool{}
 	for _, kind := range []struct {
 		list      client.ObjectList

@@ -117,14 +117,14 @@ func (m *httpMission) checkOut(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var types []string
+	var found []string
 	for _, flag := range ended.Flags {
-		types = append(types, flag.Type)
+		found = append(found, flag.Type)
 	}
-	if !slices.Contains(types, "denied_calls") {
-		return "", fmt.Errorf("the refused call is not among the flags: %s %q", ended.Status, types)
+	if !slices.Contains(found, "denied_calls") {
+		return "", fmt.Errorf("the refused call is not among the flags: %s %q", ended.Status, found)
 	}
-	return fmt.Sprintf("POST …/checkout: %s, for what the gateway saw: %q", ended.Status, types), nil
+	return fmt.Sprintf("POST …/checkout: %s, for what the gateway saw: %q", ended.Status, found), nil
 }
 
 func (m *httpMission) callInVain(ctx context.Context) (string, error) {

@@ -114,7 +114,8 @@ func Start(ctx context.Context, options Options) (*Gateway, error) {
 		"--metrics-bind-address=0",
 		"--shutdown-delay=0s",
 	}, options.Flags...)
-	return g, g.Again(ctx)
+	err = g.Again(ctx)
+	return g, err
 }
 
 // Again starts a gateway that was stopped, and returns once it is ready.

@@ -47,6 +47,7 @@ func counted(records []audit.Record, namespace, jti string) wire.Calls {
 				service.Refused[r.ErrorCode]++
 			}
 			want.Services[r.Facts.Call.Service] = service
+		default: // it tells of no call
 		}
 	}
 	return want

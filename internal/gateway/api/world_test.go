@@ -114,7 +114,11 @@ func build(ctx context.Context, dir string, stops *[]func()) (err error) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
-	*stops = append(*stops, func() { <-ended })
+	*stops = append(*stops, func() {
+		if err := <-ended; err != nil {
+			fmt.Fprintln(os.Stderr, "the manager ended:", err)
+		}
+	})
 	if options, err = connect(ctx, dir, keys, now, mgr, log); err != nil {
 		return err
 	}
@@ -156,7 +160,7 @@ func connect(
 		config.Wrap(now.Wrap)
 		return config
 	}
-	view, err := state.New(state.Options{ //nolint:contextcheck // it watches from Start, which gets one
+	view, err := state.New(ctx, state.Options{
 		Config: config(), Clock: now, Local: clock.RealClock{}, Namespace: apiserver.OperatorNamespace,
 		Issuer: issuer, Audience: audience, Log: logr.Discard(),
 	})

@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"encoding/hex"
 	"net/http"
 	"net/url"
 	"slices"
@@ -64,12 +65,12 @@ func unescape(text string) string {
 	}
 	var out strings.Builder
 	for i := 0; i < len(text); i++ {
-		switch {
+		switch octet := decoded(text[i:]); {
+		case octet != nil:
+			out.Write(octet)
+			i += 2
 		case text[i] == '+':
 			out.WriteByte(' ')
-		case text[i] == '%' && i+2 < len(text) && hex(text[i+1]) >= 0 && hex(text[i+2]) >= 0:
-			out.WriteByte(byte(hex(text[i+1])<<4 | hex(text[i+2])))
-			i += 2
 		default:
 			out.WriteByte(text[i])
 		}
@@ -77,15 +78,14 @@ func unescape(text string) string {
 	return out.String()
 }
 
-func hex(c byte) int {
-	switch {
-	case '0' <= c && c <= '9':
-		return int(c - '0')
-	case 'a' <= c && c <= 'f':
-		return int(c-'a') + 10
-	case 'A' <= c && c <= 'F':
-		return int(c-'A') + 10
-	default:
-		return -1
+// decoded is the octet of the percent code that text begins with; nil where it begins with none.
+func decoded(text string) []byte {
+	if text[0] != '%' || len(text) < 3 {
+		return nil
 	}
+	octet, err := hex.DecodeString(text[1:3])
+	if err != nil {
+		return nil
+	}
+	return octet
 }

@@ -172,7 +172,7 @@ func (j *Judge) decide(ctx context.Context, ask *Ask, token *state.Verified, s *
 		}
 		v.Credential = value
 	}
-	if err := j.record(ctx, ask, v); err != nil {
+	if !j.record(ctx, ask, v) {
 		// Without a record, no call goes out.
 		return j.refuse(ctx, ask, s, decision.CodeAuditUnavailable,
 			"the gateway could not record the call, and so did not make it; try again")
@@ -237,11 +237,11 @@ func (j *Judge) Late(ctx context.Context, ask *Ask, v *Verdict, code decision.Co
 	j.record(ctx, ask, &late)
 }
 
-// record puts what was judged into the trail, and before the detectors. A failure is told in the log: of a
+// record puts what was judged into the trail, and before the detectors, and says whether it is there. A failure is told in the log: of a
 // call that was refused anyway there is nothing more to do.
-func (j *Judge) record(ctx context.Context, ask *Ask, v *Verdict) error {
+func (j *Judge) record(ctx context.Context, ask *Ask, v *Verdict) bool {
 	if v.standing == nil {
-		return nil
+		return true
 	}
 	now := j.Clock.Now()
 	j.Signals.Note(signals.Seen{
@@ -257,7 +257,7 @@ func (j *Judge) record(ctx context.Context, ask *Ask, v *Verdict) error {
 	if err != nil {
 		j.Log.Error(err, "a call could not be recorded", "passport", v.standing.JTI, "code", v.Code)
 	}
-	return err
+	return err == nil
 }
 
 // ofState says whether a refusal rests on a state that may be old: a passport that was issued or extended

@@ -47,7 +47,8 @@ func (f File) Save(left Left) (err error) {
 		}
 	}()
 	_, err = fresh.Write(text)
-	if err = errors.Join(err, fresh.Sync(), fresh.Close()); err != nil {
+	err = errors.Join(err, fresh.Sync(), fresh.Close())
+	if err != nil {
 		return err
 	}
 	return os.Rename(fresh.Name(), f.Path)

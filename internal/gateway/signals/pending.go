@@ -259,21 +259,26 @@ func (p *Pending) answer(batch []wire.Signal, settled []bool, now time.Time) {
 		if q == nil {
 			continue
 		}
-		if i >= len(settled) || !settled[i] {
+		if i < len(settled) && settled[i] {
+			p.settle(q, signal.Sequence)
+		} else {
 			tried[uid] = true
-			continue
 		}
-		before := len(q.sent)
-		q.sent = slices.DeleteFunc(q.sent, func(s *wire.Signal) bool { return s.Sequence == signal.Sequence })
-		p.size -= before - len(q.sent)
-		q.tries, q.retry = 0, time.Time{}
-		p.changed = true
 	}
 	for uid := range tried {
 		q := p.queues[uid]
 		q.retry = now.Add(min(firstRetry<<min(q.tries, 10), slowestRetry))
 		q.tries++
 	}
+}
+
+// settle takes off a report that the manager has.
+func (p *Pending) settle(q *queue, sequence int64) {
+	before := len(q.sent)
+	q.sent = slices.DeleteFunc(q.sent, func(s *wire.Signal) bool { return s.Sequence == sequence })
+	p.size -= before - len(q.sent)
+	q.tries, q.retry = 0, time.Time{}
+	p.changed = true
 }
 
 // unsaved gives all that there is, where it changed since the last call.

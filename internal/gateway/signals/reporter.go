@@ -40,21 +40,23 @@ type Reporter struct {
 
 // Run sends until the context ends. What is left then is kept.
 func (r *Reporter) Run(ctx context.Context) error {
-	for {
-		batch, next := r.Pending.take(r.Clock.Now(), wire.MaxItems)
-		r.keep()
-		if len(batch) > 0 {
-			r.send(ctx, batch)
-			r.keep()
-		} else if !r.wait(ctx, next) {
-			break
-		}
-		if ctx.Err() != nil {
-			break
-		}
+	for r.round(ctx) {
 	}
 	r.keep()
 	return nil
+}
+
+// round sends one batch, or waits where there is none, and says whether there may be another.
+func (r *Reporter) round(ctx context.Context) bool {
+	batch, next := r.Pending.take(r.Clock.Now(), wire.MaxItems)
+	r.keep()
+	if len(batch) > 0 {
+		r.send(ctx, batch)
+		r.keep()
+	} else {
+		r.wait(ctx, next)
+	}
+	return ctx.Err() == nil
 }
 
 // send sends one batch. A failure is one for all of it.
@@ -69,8 +71,8 @@ func (r *Reporter) send(ctx context.Context, batch []wire.Signal) {
 	r.Pending.answer(batch, settled, r.Clock.Now())
 }
 
-// wait waits for something to send, and says whether there may be.
-func (r *Reporter) wait(ctx context.Context, next time.Time) bool {
+// wait waits for something to send.
+func (r *Reporter) wait(ctx context.Context, next time.Time) {
 	var due <-chan time.Time
 	if !next.IsZero() {
 		timer := r.Clock.NewTimer(max(next.Sub(r.Clock.Now()), 0))
@@ -79,11 +81,9 @@ func (r *Reporter) wait(ctx context.Context, next time.Time) bool {
 	}
 	select {
 	case <-ctx.Done():
-		return false
 	case <-r.Pending.wake:
 	case <-due:
 	}
-	return true
 }
 
 // keep stores what is pending, where it changed.

@@ -37,8 +37,8 @@ func TestWhatIsSeenAgainIsOneReport(t *testing.T) {
 	p.add(standing("1"), "constraint_violation", "slack", "second", after(2))
 	p.add(standing("1"), "constraint_violation", "slack", "third", after(4))
 	p.answer(batch, []bool{true}, after(4))
-	if batch, next := p.take(after(5), 10); len(batch) > 0 || !next.Equal(after(10)) {
-		t.Fatalf("held: %+v, next %v", batch, next)
+	if early, next := p.take(after(5), 10); len(early) > 0 || !next.Equal(after(10)) {
+		t.Fatalf("held: %+v, next %v", early, next)
 	}
 	// Another type is told at once, and takes along what waits.
 	p.add(standing("1"), "scope_drift", "slack", "drift", after(6))
@@ -67,14 +67,15 @@ func TestRetries(t *testing.T) {
 	at, number := noon, int64(0)
 	var waits []time.Duration
 	for range 9 {
-		batch, next := p.take(at, 10)
+		batch, _ := p.take(at, 10)
 		if len(batch) != 1 || number != 0 && batch[0].Sequence != number {
 			t.Fatalf("at %v: %+v", at, batch)
 		}
 		number = batch[0].Sequence
 		p.answer(batch, nil, at)
-		if batch, next = p.take(at, 10); len(batch) > 0 {
-			t.Fatalf("sent again at once: %+v", batch)
+		again, next := p.take(at, 10)
+		if len(again) > 0 {
+			t.Fatalf("sent again at once: %+v", again)
 		}
 		waits = append(waits, next.Sub(at))
 		at = next

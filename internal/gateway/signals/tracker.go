@@ -96,6 +96,7 @@ func (t *Tracker) refused(seen Seen) (kind, message string) {
 		}
 	case decision.CodeRevoked, decision.CodeExpired:
 		return review.UseAfterRevocation, fmt.Sprintf("the token was used at %s, when its passport was %s", stamp(seen.At), overOf(seen.Code))
+	default: // no other refusal is a signal
 	}
 	return "", ""
 }

@@ -19,7 +19,7 @@ import (
 // filled is a View that was told of so many passports, and one token of each of the first thousand.
 func filled(b *testing.B, passports int) (*View, []string) {
 	b.Helper()
-	v, err := New(Options{
+	v, err := New(b.Context(), Options{
 		Config: &rest.Config{Host: "https://127.0.0.1:1"}, Clock: clock.RealClock{}, Local: clock.RealClock{},
 		Namespace: "agent-passport-system", Issuer: "https://passports.example.com", Audience: "agent-passport-gateway",
 	})

@@ -30,7 +30,7 @@ func TestContact(t *testing.T) {
 			w.WriteHeader(http.StatusOK)
 			_ = http.NewResponseController(w).Flush()
 			for range events[r.URL.Query().Get("fieldSelector")] {
-				fmt.Fprintln(w, "{}")
+				_, _ = fmt.Fprintln(w, "{}")
 				_ = http.NewResponseController(w).Flush()
 			}
 		}

@@ -62,15 +62,15 @@ func (v *View) Credentials() []CredentialState {
 	return states
 }
 
-// OnCredential has told told whenever the state of a credential changes. It must return at once. Call
+// OnCredential has tell called whenever the state of a credential changes. It must return at once. Call
 // this before Start.
-func (v *View) OnCredential(told func(CredentialState)) {
-	v.onCredential = append(v.onCredential, told)
+func (v *View) OnCredential(tell func(CredentialState)) {
+	v.onCredential = append(v.onCredential, tell)
 }
 
 func (v *View) tellCredential(state CredentialState) {
-	for _, told := range v.onCredential {
-		told(state)
+	for _, tell := range v.onCredential {
+		tell(state)
 	}
 }
 

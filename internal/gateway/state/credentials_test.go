@@ -50,7 +50,7 @@ func (w *world) sends(connection *v1alpha1.ServiceConnection) (string, v1alpha1.
 	w.do(err)
 	header := http.Header{}
 	query := value.Apply(header, "")
-	return strings.Join([]string{header.Get("Authorization"), header.Get("X-Key"), query}, ""), v1alpha1.ReasonCredentialRead
+	return header.Get("Authorization") + header.Get("X-Key") + query, v1alpha1.ReasonCredentialRead
 }
 
 func TestCredentials(t *testing.T) {

@@ -44,8 +44,10 @@ func TestToken(t *testing.T) {
 		"nonsense":         {"nonsense", decision.TokenInvalid},
 		"too large":        {good + strings.Repeat("x", token.MaxTokenBytes), decision.TokenInvalid},
 		"another key":      {w.token(passport, newRing(t), nil), decision.TokenForged},
-		"another key and issuer": {w.token(passport, newRing(t), func(c *token.Claims) { c.Issuer = "https://elsewhere.example.com" }),
-			decision.TokenInvalid},
+		"another key and issuer": {
+			w.token(passport, newRing(t), func(c *token.Claims) { c.Issuer = "https://elsewhere.example.com" }),
+			decision.TokenInvalid,
+		},
 		"a signature of another": {strings.Join([]string{parts[0], parts[1], other[2]}, "."), decision.TokenForged},
 		"claims of another":      {strings.Join([]string{parts[0], other[1], parts[2]}, "."), decision.TokenForged},
 		"of another type": {strings.Join([]string{
@@ -123,7 +125,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	whole := state.Options{
 		Config: server.Config(""), Clock: clock.RealClock{}, Local: clock.RealClock{}, Namespace: "n", Issuer: issuer, Audience: audience,
 	}
-	if _, err := state.New(whole); err != nil {
+	if _, err := state.New(t.Context(), whole); err != nil {
 		t.Error(err)
 	}
 	for name, change := range map[string]func(*state.Options){
@@ -136,7 +138,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	} {
 		options := whole
 		change(&options)
-		if _, err := state.New(options); err == nil {
+		if _, err := state.New(t.Context(), options); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

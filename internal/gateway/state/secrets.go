@@ -49,7 +49,7 @@ func (s *secrets) start(ctx context.Context) {
 	defer s.mu.Unlock()
 	s.running = ctx
 	for secret, w := range s.watches {
-		s.restart(secret, w)
+		s.restart(ctx, secret, w)
 	}
 }
 
@@ -69,7 +69,9 @@ func (s *secrets) follow(f *follower) {
 	}
 	w.followers[f] = struct{}{}
 	// Nothing of the Secret was kept, so that it is read again for a new follower.
-	s.restart(f.secret, w)
+	if s.running != nil {
+		s.restart(s.running, f.secret, w)
+	}
 }
 
 // leave ends what follow began.
@@ -91,15 +93,12 @@ func (s *secrets) leave(f *follower) {
 	}
 }
 
-// restart is called under the lock.
-func (s *secrets) restart(secret types.NamespacedName, w *secretWatch) {
-	if s.running == nil {
-		return
-	}
+// restart is called under the lock. The watch runs until running ends.
+func (s *secrets) restart(running context.Context, secret types.NamespacedName, w *secretWatch) {
 	if w.stop != nil {
 		w.stop()
 	}
-	ctx, stop := context.WithCancel(s.running)
+	ctx, stop := context.WithCancel(running)
 	w.stop = stop
 	w.run++
 	sink := &sink{secrets: s, watch: w, run: w.run, name: secret}

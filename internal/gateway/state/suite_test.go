@@ -103,7 +103,7 @@ func begin(t *testing.T, change func(*state.Options)) *world {
 	if change != nil {
 		change(&options)
 	}
-	if w.view, err = state.New(options); err != nil {
+	if w.view, err = state.New(t.Context(), options); err != nil {
 		t.Fatal(err)
 	}
 	w.view.OnEnd(w.ended.add)

@@ -100,7 +100,7 @@ type View struct {
 	looking   singleflight.Group
 	liveLooks *rate.Limiter
 	// jwks are the bytes that keys were read from.
-	jwks atomic.Pointer[[]byte]
+	jwks      atomic.Pointer[[]byte]
 	confirmed *lru.Cache[string, time.Time]
 
 	awaitedPassports waiters[*v1alpha1.Passport]
@@ -114,8 +114,8 @@ type View struct {
 	synced  atomic.Bool
 }
 
-// New makes a View that knows nothing before Start. It asks nobody.
-func New(options Options) (*View, error) {
+// New makes a View that knows nothing before Start. It asks nobody. What it makes outlives ctx.
+func New(ctx context.Context, options Options) (*View, error) {
 	options = options.complete()
 	if err := options.check(); err != nil {
 		return nil, fmt.Errorf("make the view of the gateway: %w", err)
@@ -141,7 +141,7 @@ func New(options Options) (*View, error) {
 	if err := v.connect(); err != nil {
 		return nil, fmt.Errorf("make the clients of the gateway: %w", err)
 	}
-	if err := v.watch(); err != nil {
+	if err := v.watch(ctx); err != nil {
 		return nil, fmt.Errorf("make the watches of the gateway: %w", err)
 	}
 	return v, nil
@@ -219,9 +219,9 @@ func (v *View) Passports() iter.Seq[*v1alpha1.Passport] {
 	}
 }
 
-// OnEnd has told told once of every issued passport that is first seen ended or deleted, also of those
+// OnEnd has tell called once of every issued passport that is first seen ended or deleted, also of those
 // that ended before Start. It must return at once. Call this before Start.
-func (v *View) OnEnd(told func(*decision.Standing)) { v.onEnd = append(v.onEnd, told) }
+func (v *View) OnEnd(tell func(*decision.Standing)) { v.onEnd = append(v.onEnd, tell) }
 
 // Await waits until a Passport is as wanted, and returns it: at once where it is already. It may still be
 // unknown. The error is ErrDeleted, or that of ctx.

@@ -122,17 +122,17 @@ func strip(object any) (any, error) {
 }
 
 // watch feeds the indexes.
-func (v *View) watch() error {
+func (v *View) watch(ctx context.Context) error {
 	own := func(resource string) *Heard {
 		return v.contact.Watch(v.root+"/apis/"+v1alpha1.GroupVersion.String()+"/"+resource, "")
 	}
 	keys := v.contact.Watch(v.root+"/api/v1/namespaces/"+v.options.Namespace+"/configmaps", byName(jwksConfigMap))
 	for _, err := range []error{
-		feed(v, "passports", own("passports"), v.setPassport, v.removePassport),
-		feed(v, "agents", own("agentpassports"), v.setAgent, v.removeAgent),
-		feed(v, "blocks of agents", own("agentblocks"), v.setBlock, v.removeBlock),
-		feed(v, "connections to services", own("serviceconnections"), v.setConnection, v.removeConnection),
-		feed(v, "the published keys", keys,
+		feed(ctx, v, "passports", own("passports"), v.setPassport, v.removePassport),
+		feed(ctx, v, "agents", own("agentpassports"), v.setAgent, v.removeAgent),
+		feed(ctx, v, "blocks of agents", own("agentblocks"), v.setBlock, v.removeBlock),
+		feed(ctx, v, "connections to services", own("serviceconnections"), v.setConnection, v.removeConnection),
+		feed(ctx, v, "the published keys", keys,
 			func(_, now *corev1.ConfigMap) { v.setKeys(now) }, func(*corev1.ConfigMap) { v.setKeys(nil) }),
 	} {
 		if err != nil {
@@ -150,8 +150,10 @@ type object[T any] interface {
 
 // feed has a kind watched. set is given what an object was before, nil for a new one; one goroutine calls
 // both.
-func feed[T any, O object[T]](v *View, what string, heard *Heard, set func(before, now O), remove func(O)) error {
-	informer, err := v.cache.GetInformer(context.Background(), O(new(T)), cache.BlockUntilSynced(false))
+func feed[T any, O object[T]](
+	ctx context.Context, v *View, what string, heard *Heard, set func(before, now O), remove func(O),
+) error {
+	informer, err := v.cache.GetInformer(ctx, O(new(T)), cache.BlockUntilSynced(false))
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", what, err)
 	}
