@@ -322,7 +322,7 @@ func (g *gateway) serve(ctx context.Context) error {
 	go func() { served <- serveHTTP(ctx, g.address, certificate, g.handler, g.log) }()
 	if g.extAuthzAddress != "0" {
 		listeners++
-		server := g.extAuthz.GRPC(append(tracedGRPC(), transportCredentials(certificate))...)
+		server := g.extAuthz.GRPC(append(tracedGRPC(), g.proxyCredentials(certificate))...)
 		go func() { served <- serveGRPC(ctx, g.extAuthzAddress, server, g.log) }()
 	}
 	var errs []error
