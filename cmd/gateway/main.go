@@ -10,6 +10,7 @@ import (
 	stdlog "log"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // every way to authenticate that kubectl has
@@ -25,34 +26,42 @@ import (
 type flags struct {
 	address         string
 	extAuthzAddress string
-	metricsAddress  string
-	metricsSecure   bool
-	probeAddress    string
-	name            string
-	uid             string
-	namespace       string
-	issuer          string
-	audience        string
-	tlsDir          string
-	certFile        string
-	privateKeyFile  string
-	spoolDir        string
-	spoolMaxMiB     int64
-	channelURL      string
-	auditLog        auditclient.Options
-	limits          judge.LimitOptions
-	watchSilence    time.Duration
-	serverSilence   time.Duration
-	shutdownDelay   time.Duration
-	configFile      string
-	thresholds      review.Thresholds
-	log             zap.Options
+	// extAuthzClientCA and extAuthzClients say which proxies ask: they are given credentials.
+	extAuthzClientCA string
+	extAuthzClients  []string
+	metricsAddress   string
+	metricsSecure    bool
+	probeAddress     string
+	name             string
+	uid              string
+	namespace        string
+	issuer           string
+	audience         string
+	tlsDir           string
+	certFile         string
+	privateKeyFile   string
+	spoolDir         string
+	spoolMaxMiB      int64
+	channelURL       string
+	auditLog         auditclient.Options
+	limits           judge.LimitOptions
+	watchSilence     time.Duration
+	serverSilence    time.Duration
+	shutdownDelay    time.Duration
+	configFile       string
+	thresholds       review.Thresholds
+	log              zap.Options
 }
 
 func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	var f flags
 	set.StringVar(&f.address, "bind-address", ":8443", "The address of the HTTP API and the proxies, over HTTPS.")
-	set.StringVar(&f.extAuthzAddress, "ext-authz-bind-address", ":9001", "The address of Envoy's ext_authz, gRPC over TLS; 0 switches it off.")
+	set.StringVar(&f.extAuthzAddress, "ext-authz-bind-address", "0", "The address of Envoy's ext_authz, gRPC over TLS, such as :9001; 0 switches it off. It needs the next two.")
+	set.StringVar(&f.extAuthzClientCA, "ext-authz-client-ca-file", "", "The authorities that sign the certificates of the proxies that ask ext_authz, PEM, read for every connection. Answers hold credentials.")
+	set.Func("ext-authz-clients", "The names (common name, DNS or URI) of these certificates, apart by commas: those of proxies, and of no agent.", func(names string) error {
+		f.extAuthzClients = strings.Split(names, ",")
+		return nil
+	})
 	set.StringVar(&f.metricsAddress, "metrics-bind-address", ":8080", "The address of the metrics endpoint; 0 switches it off.")
 	set.BoolVar(&f.metricsSecure, "metrics-secure", true, "Serve metrics over HTTPS, to those whom RBAC lets get /metrics.")
 	set.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "The address of /healthz and /readyz.")
@@ -117,6 +126,8 @@ func (f *flags) check(set *flag.FlagSet) error {
 		return errors.New("--namespace and --audience must not be empty")
 	case (f.certFile == "") != (f.privateKeyFile == ""):
 		return errors.New("--tls-cert-file and --tls-private-key-file go together")
+	case f.extAuthzAddress != "0" && (f.extAuthzClientCA == "" || len(f.extAuthzClients) == 0):
+		return errors.New("--ext-authz-bind-address needs --ext-authz-client-ca-file and --ext-authz-clients: whoever asks is given credentials")
 	case f.spoolMaxMiB < 1 || f.spoolMaxMiB > 1<<20:
 		return fmt.Errorf("--spool-max-mib %d: 1 to 1048576", f.spoolMaxMiB)
 	case f.limits.PassportRate < 0 || f.limits.ClientRate < 0 || f.limits.PassportBurst < 0 || f.limits.ClientBurst < 0:
