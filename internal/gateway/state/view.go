@@ -100,7 +100,7 @@ type View struct {
 	looking   singleflight.Group
 	liveLooks *rate.Limiter
 	// jwks are the bytes that keys were read from.
-	jwks atomic.Pointer[[]byte]
+	jwks      atomic.Pointer[[]byte]
 	confirmed *lru.Cache[string, time.Time]
 
 	awaitedPassports waiters[*v1alpha1.Passport]
