@@ -69,7 +69,10 @@ type lit struct {
 // light makes one with so many passports.
 func light(b *testing.B, passports int) *lit {
 	b.Helper()
-	w := begin(b, func(options *state.Options) { options.Log = logr.Discard() })
+	w := begin(b, func(options *state.Options) {
+		options.Log = logr.Discard()
+		options.WatchSilence = time.Hour // nothing happens to most kinds meanwhile
+	})
 	g := &lit{view: w.view}
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") }))
 	b.Cleanup(service.Close)
@@ -142,7 +145,9 @@ func (g *lit) fill(w *world, one *v1alpha1.Passport, passports int) {
 func newJudge(b *testing.B, view *state.View) *judge.Judge {
 	b.Helper()
 	now := clock.RealClock{}
-	callers, err := access.New(access.Options{Config: server.Config(gateway), Audience: audience, Log: logr.Discard()})
+	asked, err := access.New(access.Options{Config: server.Config(gateway), Audience: audience, Log: logr.Discard()})
+	check(b, err)
+	callers, err := judge.NewKubernetesCallers(asked, now)
 	check(b, err)
 	registry := prometheus.NewRegistry()
 	records, err := spool.Open(spool.Options{
@@ -166,7 +171,7 @@ func newJudge(b *testing.B, view *state.View) *judge.Judge {
 	tracker, err := signals.NewTracker(signals.NewPending("gateway-0", signals.Left{}), thresholds, baseline)
 	check(b, err)
 	return &judge.Judge{
-		View: view, Callers: judge.KubernetesCallers{Access: callers}, Signals: tracker, Limits: limits,
+		View: view, Callers: callers, Signals: tracker, Limits: limits,
 		Trail: trail.New(trail.Options{
 			Gateway: trail.Gateway{Name: "gateway-0", Namespace: "agent-passport-system", Username: gateway, Boot: trail.NewBoot()},
 			Spool:   records, Clock: now, Logger: logr.Discard(),
