@@ -114,7 +114,7 @@ func newGateway(
 	if err != nil {
 		return nil, fmt.Errorf("--channel-url %s: %w", f.channelURL, err)
 	}
-	if err := g.remember(auditLog); err != nil {
+	if err := g.remember(auditLog); err != nil { //nolint:contextcheck // the spool writes until it is closed
 		return nil, err
 	}
 	judges, err := g.newJudge(callers)

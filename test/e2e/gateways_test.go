@@ -25,7 +25,7 @@ func startGateway(ctx context.Context, name string, flags ...string) *gateway.Ga
 	})
 	Expect(err).NotTo(HaveOccurred())
 	// One that is killed leaves a Lease, for which verdicts wait.
-	DeferCleanup(func(ctx SpecContext) { _ = g.Stop(ctx) })
+	DeferCleanup(func(ctx context.Context) { _ = g.Stop(ctx) })
 	return g
 }
 
