@@ -38,14 +38,14 @@ import (
 	"agentpassport.dev/operator/internal/gateway/state"
 	"agentpassport.dev/operator/internal/gateway/tokens"
 	"agentpassport.dev/operator/internal/gateway/trail"
-	"agentpassport.dev/operator/internal/review"
 )
 
 const (
 	// drainTimeout is how long the records that are left may take to the audit log once calls have ended. What
 	// is left after it stays in the spool.
 	drainTimeout = 20 * time.Second
-	// markedWithin is how long after its end a mission is still marked as seen: no verdict waits for longer.
+	// markedWithin is how long after its end a mission that ended before the start is still marked as seen: no
+	// verdict waits for longer.
 	markedWithin = time.Minute
 )
 
@@ -161,7 +161,7 @@ func (g *gateway) newJudge(callers *access.Access) (*judge.Judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	tracker, err := signals.NewTracker(g.pending, review.DefaultThresholds(), g.baseline)
+	tracker, err := signals.NewTracker(g.pending, g.thresholds, g.baseline)
 	if err != nil {
 		return nil, err
 	}
@@ -195,8 +195,9 @@ func (g *gateway) newHandler(
 	g.view.OnEnd(func(standing *decision.Standing) {
 		kept.Forget(string(standing.UID))
 		g.pending.Flush(standing.UID)
-		// Of what ended before, nobody waits for a mark.
-		if g.now.Since(standing.EndTime) < markedWithin {
+		// Of what ended before the start, nobody waits for a mark. What is seen ending is marked, however late
+		// the manager was to say so: a verdict waits.
+		if g.view.Synced() || g.now.Since(standing.EndTime) < markedWithin {
 			g.trail.Ended(standing)
 		}
 	})
@@ -279,10 +280,12 @@ func (g *gateway) run(ctx context.Context) (err error) {
 		err = cause
 	}
 
-	lastRecord()
-	recording.Wait()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
+	// Missions that end meanwhile are marked: their verdicts wait for this gateway while it has its Lease.
+	_ = g.spool.Drain(ending)
+	lastRecord()
+	recording.Wait()
 	if drained := g.spool.Drain(ending); drained != nil {
 		left, _ := g.spool.Pending()
 		g.log.Error(drained, "records are left in the spool; they go on when the gateway is back", "records", left)
@@ -324,7 +327,7 @@ func (g *gateway) serve(ctx context.Context) error {
 	go func() { served <- serveHTTP(ctx, g.address, certificate, g.handler, g.log) }()
 	if g.extAuthzAddress != "0" {
 		listeners++
-		server := g.extAuthz.GRPC(append(tracedGRPC(), transportCredentials(certificate))...)
+		server := g.extAuthz.GRPC(append(tracedGRPC(), g.proxyCredentials(certificate))...)
 		go func() { served <- serveGRPC(ctx, g.extAuthzAddress, server, g.log) }()
 	}
 	var errs []error

@@ -13,7 +13,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 )
 
@@ -99,11 +98,4 @@ func serveGRPC(ctx context.Context, address string, server *grpc.Server, log log
 		server.Stop()
 	}
 	return nil
-}
-
-// transportCredentials are those of gRPC, with the same certificate.
-func transportCredentials(certificate *tls.Config) grpc.ServerOption {
-	secured := certificate.Clone()
-	secured.NextProtos = []string{"h2"}
-	return grpc.Creds(credentials.NewTLS(secured))
 }

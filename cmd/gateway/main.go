@@ -6,47 +6,62 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	stdlog "log"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // every way to authenticate that kubectl has
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	auditclient "agentpassport.dev/operator/internal/audit/client"
 	"agentpassport.dev/operator/internal/gateway/judge"
+	"agentpassport.dev/operator/internal/review"
 )
 
 type flags struct {
 	address         string
 	extAuthzAddress string
-	metricsAddress  string
-	metricsSecure   bool
-	probeAddress    string
-	name            string
-	uid             string
-	namespace       string
-	issuer          string
-	audience        string
-	tlsDir          string
-	certFile        string
-	privateKeyFile  string
-	spoolDir        string
-	spoolMaxMiB     int64
-	channelURL      string
-	auditLog        auditclient.Options
-	limits          judge.LimitOptions
-	watchSilence    time.Duration
-	serverSilence   time.Duration
-	shutdownDelay   time.Duration
-	log             zap.Options
+	// extAuthzClientCA and extAuthzClients say which proxies ask: they are given credentials.
+	extAuthzClientCA string
+	extAuthzClients  []string
+	metricsAddress   string
+	metricsSecure    bool
+	probeAddress     string
+	name             string
+	uid              string
+	namespace        string
+	issuer           string
+	audience         string
+	tlsDir           string
+	certFile         string
+	privateKeyFile   string
+	spoolDir         string
+	spoolMaxMiB      int64
+	channelURL       string
+	auditLog         auditclient.Options
+	limits           judge.LimitOptions
+	watchSilence     time.Duration
+	serverSilence    time.Duration
+	shutdownDelay    time.Duration
+	configFile       string
+	thresholds       review.Thresholds
+	log              zap.Options
 }
 
 func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	var f flags
 	set.StringVar(&f.address, "bind-address", ":8443", "The address of the HTTP API and the proxies, over HTTPS.")
-	set.StringVar(&f.extAuthzAddress, "ext-authz-bind-address", ":9001", "The address of Envoy's ext_authz, gRPC over TLS; 0 switches it off.")
+	set.StringVar(&f.extAuthzAddress, "ext-authz-bind-address", "0", "The address of Envoy's ext_authz, gRPC over TLS, such as :9001; 0 switches it off. It needs the next two.")
+	set.StringVar(&f.extAuthzClientCA, "ext-authz-client-ca-file", "", "The authorities that sign the certificates of the proxies that ask ext_authz, PEM, read for every connection. Answers hold credentials.")
+	set.Func("ext-authz-clients", "The names (common name, DNS or URI) of these certificates, apart by commas: those of proxies, and of no agent.", func(names string) error {
+		f.extAuthzClients = strings.Split(names, ",")
+		return nil
+	})
 	set.StringVar(&f.metricsAddress, "metrics-bind-address", ":8080", "The address of the metrics endpoint; 0 switches it off.")
 	set.BoolVar(&f.metricsSecure, "metrics-secure", true, "Serve metrics over HTTPS, to those whom RBAC lets get /metrics.")
 	set.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "The address of /healthz and /readyz.")
@@ -71,11 +86,31 @@ func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	set.DurationVar(&f.watchSilence, "watch-lost-after", 90*time.Second, "How long a watch may bring neither event nor bookmark before what it brought counts as old, and calls are refused.")
 	set.DurationVar(&f.serverSilence, "api-lost-after", 60*time.Second, "How long the API server may leave everything unanswered before calls are refused.")
 	set.DurationVar(&f.shutdownDelay, "shutdown-delay", 5*time.Second, "How long to go on taking calls once asked to stop, and not ready any more: until nobody is sent here.")
+	set.StringVar(&f.configFile, "config-file", "", "The manager's config file, YAML with the thresholds of the detectors; empty: the defaults. It is read at the start.")
 	f.log.BindFlags(set)
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
-	return &f, f.check(set)
+	if err := f.check(set); err != nil {
+		return nil, err
+	}
+	return &f, f.readConfig()
+}
+
+// readConfig takes the thresholds from the config file, where there is one.
+func (f *flags) readConfig() error {
+	f.thresholds = review.DefaultThresholds()
+	if f.configFile == "" {
+		return nil
+	}
+	config, err := os.ReadFile(f.configFile)
+	if err != nil {
+		return fmt.Errorf("--config-file: %w", err)
+	}
+	if f.thresholds, err = review.ParseConfig(config); err != nil {
+		return fmt.Errorf("--config-file %s: %w", f.configFile, err)
+	}
+	return nil
 }
 
 func (f *flags) check(set *flag.FlagSet) error {
@@ -91,6 +126,8 @@ func (f *flags) check(set *flag.FlagSet) error {
 		return errors.New("--namespace and --audience must not be empty")
 	case (f.certFile == "") != (f.privateKeyFile == ""):
 		return errors.New("--tls-cert-file and --tls-private-key-file go together")
+	case f.extAuthzAddress != "0" && (f.extAuthzClientCA == "" || len(f.extAuthzClients) == 0):
+		return errors.New("--ext-authz-bind-address needs --ext-authz-client-ca-file and --ext-authz-clients: whoever asks is given credentials")
 	case f.spoolMaxMiB < 1 || f.spoolMaxMiB > 1<<20:
 		return fmt.Errorf("--spool-max-mib %d: 1 to 1048576", f.spoolMaxMiB)
 	case f.limits.PassportRate < 0 || f.limits.ClientRate < 0 || f.limits.PassportBurst < 0 || f.limits.ClientBurst < 0:
@@ -117,6 +154,10 @@ func main() {
 		os.Exit(2)
 	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.log)))
+	// The API machinery logs there.
+	klog.SetLogger(ctrl.Log)
+	// What net/http says of a connection's end may quote what a service sent.
+	stdlog.SetOutput(io.Discard)
 	if err := run(ctrl.SetupSignalHandler(), f); err != nil {
 		ctrl.Log.Error(err, "the gateway ends")
 		os.Exit(1)

@@ -21,12 +21,19 @@ const (
 
 // reportCredentials tells the manager which credentials this gateway can read, until the context ends.
 func (g *gateway) reportCredentials(ctx context.Context) {
-	log := g.log.WithName("credentials")
+	log, away := g.log.WithName("credentials"), false
 	for {
 		next := reportEvery
-		if err := g.tellCredentials(ctx); err != nil && ctx.Err() == nil {
-			log.Info("the manager does not take what became of credentials; it is told again", "error", err.Error())
-			next = reportAgain
+		err := g.tellCredentials(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			if !away {
+				log.Info("the manager does not take what became of credentials; it is told again until it does", "error", err.Error())
+			}
+			away, next = true, reportAgain
+		case away:
+			log.Info("the manager takes what became of credentials again")
+			away = false
 		}
 		timer := g.local.NewTimer(next)
 		select {

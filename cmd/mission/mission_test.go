@@ -88,7 +88,7 @@ func (g *gateway) issue(w http.ResponseWriter, r *http.Request) {
 		panic("a second passport")
 	}
 	_ = json.NewDecoder(r.Body).Decode(&g.issued)
-	g.phase, g.expires = "Active", g.clock.Now().Add(5*time.Minute)
+	g.phase, g.expires = "active", g.clock.Now().Add(5*time.Minute)
 	answer(w, http.StatusOK, map[string]any{"token": g.token(), "jti": "pp_1", "expires_at": g.expires})
 }
 
@@ -109,7 +109,7 @@ func (g *gateway) checkpoint(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case g.standard:
 		refuse(w, http.StatusNotFound, noCheckpoints, "mode Standard")
-	case g.phase != "Active":
+	case g.phase != "active":
 		refuse(w, http.StatusUnauthorized, "PASSPORT_REVOKED", "it is over")
 	default:
 		g.checkpoints = append(g.checkpoints, read(r.Body))
@@ -126,7 +126,7 @@ func (g *gateway) checkout(w http.ResponseWriter, r *http.Request) {
 		g.dropsCheckouts--
 		refuse(w, http.StatusServiceUnavailable, "UNAVAILABLE", "not now")
 	default:
-		g.phase = "CheckedOut"
+		g.phase = "checked_out"
 		g.checkouts = append(g.checkouts, read(r.Body))
 		answer(w, http.StatusOK, map[string]any{"jti": "pp_1", "checkout_status": "clean", "flags": []string{}})
 	}
@@ -209,10 +209,10 @@ func TestAMissionOfACommand(t *testing.T) {
 		outcome string
 		summary string
 	}{
-		"that succeeds": {`test "$(cat "$PASSPORT_TOKEN_FILE")" = token-1 && test "$PASSPORT_TOKEN" = token-1 && test "$PASSPORT_JTI" = pp_1 && test -n "$PASSPORT_GATEWAY_URL"`, 0, "Succeeded", "sh exited with status 0"},
-		"that fails":    {`exit 3`, 3, "Failed", "sh exited with status 3"},
-		"that is hurt":  {`kill -ABRT $$`, 134, "Failed", "sh was ended by signal 6 (aborted)"},
-		"in secret":     {`test "$(stat -c %a "$PASSPORT_TOKEN_FILE")" = 600 && test "$(stat -c %a "$(dirname "$PASSPORT_TOKEN_FILE")")" = 700`, 0, "Succeeded", "sh exited with status 0"},
+		"that succeeds": {`test "$(cat "$PASSPORT_TOKEN_FILE")" = token-1 && test "$PASSPORT_TOKEN" = token-1 && test "$PASSPORT_JTI" = pp_1 && test -n "$PASSPORT_GATEWAY_URL"`, 0, "succeeded", "sh exited with status 0"},
+		"that fails":    {`exit 3`, 3, "failed", "sh exited with status 3"},
+		"that is hurt":  {`kill -ABRT $$`, 134, "failed", "sh was ended by signal 6 (aborted)"},
+		"in secret":     {`test "$(stat -c %a "$PASSPORT_TOKEN_FILE")" = 600 && test "$(stat -c %a "$(dirname "$PASSPORT_TOKEN_FILE")")" = 700`, 0, "succeeded", "sh exited with status 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, g := NewWithT(t), newGateway(t)
@@ -270,10 +270,10 @@ func TestTheCommandEndsWithThePassport(t *testing.T) {
 		code   int
 		says   string
 	}{
-		"revoked":       {`exec sleep 60`, func(g *gateway) { g.phase = "Revoked" }, beat, 143, "it is Revoked"},
+		"revoked":       {`exec sleep 60`, func(g *gateway) { g.phase = "revoked" }, beat, 143, "it is revoked"},
 		"expired":       {`exec sleep 60`, func(g *gateway) { g.standard = true }, 305 * time.Second, 143, "it expired at"},
-		"at its ease":   {`trap 'exit 7' TERM; while :; do sleep 0.02; done`, func(g *gateway) { g.phase = "Revoked" }, beat, 7, "it is Revoked"},
-		"not impressed": {`trap '' TERM; while :; do sleep 0.02; done`, func(g *gateway) { g.phase = "Revoked" }, beat, 137, "it is Revoked"},
+		"at its ease":   {`trap 'exit 7' TERM; while :; do sleep 0.02; done`, func(g *gateway) { g.phase = "revoked" }, beat, 7, "it is revoked"},
+		"not impressed": {`trap '' TERM; while :; do sleep 0.02; done`, func(g *gateway) { g.phase = "revoked" }, beat, 137, "it is revoked"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, g := NewWithT(t), newGateway(t)
@@ -298,7 +298,7 @@ func TestTheCommandEndsWithThePassport(t *testing.T) {
 			w.Expect(p.stderr.String()).To(ContainSubstring(c.says))
 			if !g.standard {
 				w.Expect(g.checkouts).To(HaveLen(1))
-				w.Expect(g.checkouts[0].Outcome).To(Equal("Aborted"))
+				w.Expect(g.checkouts[0].Outcome).To(Equal("aborted"))
 				w.Expect(g.checkouts[0].Summary).To(ContainSubstring("after the passport was dead"))
 			}
 		})
@@ -311,8 +311,8 @@ func TestSignalsArePassedOn(t *testing.T) {
 		code    int
 		outcome string
 	}{
-		"to one that ends":      {`while :; do sleep 0.02; done`, 143, "Aborted"},
-		"to one that cleans up": {`trap 'exit 7' TERM; while :; do sleep 0.02; done`, 7, "Failed"},
+		"to one that ends":      {`while :; do sleep 0.02; done`, 143, "aborted"},
+		"to one that cleans up": {`trap 'exit 7' TERM; while :; do sleep 0.02; done`, 7, "failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, g := NewWithT(t), newGateway(t)
@@ -385,7 +385,7 @@ func TestItsOwnFailures(t *testing.T) {
 			w.Expect(ran).NotTo(BeAnExistingFile())
 			w.Expect(g.issued != nil).To(Equal(c.issues))
 			if c.issues {
-				w.Expect(g.checkouts[0].Outcome).To(Equal("Aborted"))
+				w.Expect(g.checkouts[0].Outcome).To(Equal("aborted"))
 			}
 		})
 	}

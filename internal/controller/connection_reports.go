@@ -126,9 +126,15 @@ func (r *ConnectionReports) of(connection *v1alpha1.ServiceConnection, live map[
 	return said
 }
 
-// forget drops what is known of a connection that is gone.
-func (r *ConnectionReports) forget(key types.NamespacedName) {
+// forget drops what is known of a connection that is gone: by the API server's own word, since the cache may not
+// show one yet that was made again under the name.
+func (r *ConnectionReports) forget(ctx context.Context, key types.NamespacedName) error {
+	again, err := find[v1alpha1.ServiceConnection](ctx, r.live, key.Namespace, key.Name)
+	if err != nil || again != nil {
+		return err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.said, key)
+	return nil
 }

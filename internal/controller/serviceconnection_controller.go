@@ -46,8 +46,7 @@ func (r *ServiceConnectionReconciler) Reconcile(ctx context.Context, request ctr
 		return ctrl.Result{}, err
 	}
 	if connection == nil {
-		r.Reports.forget(request.NamespacedName)
-		return ctrl.Result{}, nil
+		return ctrl.Result{}, r.Reports.forget(ctx, request.NamespacedName)
 	}
 	if connection.DeletionTimestamp != nil || r.written.missingIn(connection) {
 		return ctrl.Result{}, nil

@@ -11,13 +11,16 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/channel/wire"
+	"agentpassport.dev/operator/internal/controller"
 	"agentpassport.dev/operator/internal/gateway/presence"
 	"agentpassport.dev/operator/internal/servingcert"
 	"agentpassport.dev/operator/test/apiserver"
@@ -38,6 +41,14 @@ func (w *world) connection(with ...func(*v1alpha1.ServiceConnection)) *v1alpha1.
 	}
 	Expect(w.admin.Create(w.ctx, connection)).To(Succeed())
 	return connection
+}
+
+// showsNone is a cache that lags behind all that there is.
+type showsNone struct{ client.Client }
+
+// Get implements client.Reader.
+func (showsNone) Get(_ context.Context, key client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+	return apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("serviceconnections").GroupResource(), key.Name)
 }
 
 func open(c *v1alpha1.ServiceConnection) { c.Spec.Credential = nil }
@@ -203,6 +214,18 @@ var _ = Describe("A ServiceConnection", func() {
 		err := w.connections.Reports.Report(hurried, report)
 		Expect(errors.Is(err, context.Canceled)).To(BeTrue(), "%v", err)
 		w.says("gateway-0", connection, v1alpha1.ReasonCredentialRead)
+	})
+
+	It("keeps what was said of one that was made again, while the cache shows none of the name", func(ctx context.Context) {
+		w := newWorld(ctx)
+		connection := w.connection()
+		w.says("gateway-0", connection, v1alpha1.ReasonCredentialRead)
+		behind := controller.NewServiceConnectionReconciler(showsNone{w.client}, w.client, w.options)
+		behind.Reports = w.connections.Reports
+		_, err := behind.Reconcile(ctx, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(connection)})
+		Expect(err).NotTo(HaveOccurred())
+		w.settle()
+		Expect(w.conditions()).To(ConsistOf(served))
 	})
 
 	It("is in the audit log with every change, who made it, and its end", func(ctx context.Context) {

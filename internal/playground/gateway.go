@@ -49,7 +49,7 @@ func startGateway(ctx context.Context, root, state string, cfg *rest.Config, adm
 		stop()
 		return nil, err
 	}
-	addresses, err := freeAddresses(ctx, 2)
+	addresses, err := freeAddresses(ctx, 1)
 	if err != nil {
 		stop()
 		return nil, err
@@ -64,7 +64,6 @@ func startGateway(ctx context.Context, root, state string, cfg *rest.Config, adm
 		"--spool-dir="+filepath.Join(home, "spool"),
 		"--channel-url=https://"+m.channel,
 		"--bind-address="+m.gateway,
-		"--ext-authz-bind-address="+addresses[1],
 		"--health-probe-bind-address="+addresses[0],
 		"--metrics-bind-address=0",
 	)...)

@@ -52,7 +52,6 @@ func startManager(ctx context.Context, root, state string, cfg *rest.Config, adm
 		"--gateway-serving-names=127.0.0.1",
 		"--health-probe-bind-address="+addresses[0],
 		"--metrics-bind-address=0",
-		"--channel-bind-address=127.0.0.1:0",
 		"--leader-elect",
 	)...)
 	if err != nil {

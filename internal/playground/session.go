@@ -134,7 +134,7 @@ func (s *Session) Demo(ctx context.Context) (err error) {
 	auditor := &auditor{auditLog: s.auditLog, admin: s.admin, root: s.Root, state: s.state}
 	return stage.play(ctx, first.approved(), stage.newMission().blocked(), s.newHTTPMission(stage).called(), s.newHTTPMission(stage).strayed(),
 		stage.newMission().died(), auditor.audited(first,
-			"passport.issue (success)", "passport.checkpoint (success)", "passport.checkout (pending)", "passport.review_decide (success)"))
+			"passport.issue (success)", "passport.checkpoint (success)", "passport.seen (success)", "passport.checkout (pending)", "passport.review_decide (success)"))
 }
 
 // newHTTPMission is one over HTTP that has not begun.

@@ -70,9 +70,9 @@ type Outcome string
 
 // The outcomes.
 const (
-	Succeeded Outcome = "Succeeded"
-	Failed    Outcome = "Failed"
-	Aborted   Outcome = "Aborted"
+	Succeeded Outcome = "succeeded"
+	Failed    Outcome = "failed"
+	Aborted   Outcome = "aborted"
 )
 
 // CheckoutReport ends a mission.
@@ -101,7 +101,7 @@ type Flag struct {
 // State is how a passport stands.
 type State struct {
 	JTI string `json:"jti"`
-	// Phase is Pending, Active, CheckedOut, Expired, Revoked or Rejected.
+	// Phase is pending, active, checked_out, expired, revoked or rejected.
 	Phase string `json:"phase"`
 	// ExpiresAt is when it dies; CheckpointBy when the next checkpoint should be made. Either may be zero.
 	ExpiresAt    time.Time `json:"expires_at"`
@@ -113,7 +113,7 @@ type State struct {
 // Over says whether the passport has ended.
 func (s *State) Over() bool {
 	switch s.Phase {
-	case "CheckedOut", "Expired", "Revoked", "Rejected":
+	case "checked_out", "expired", "revoked", "rejected":
 		return true
 	default:
 		return false

@@ -89,10 +89,10 @@ func TestCalls(t *testing.T) {
 			&passport.Issued{Token: "t1", JTI: "pp_1", ExpiresAt: at},
 		},
 		"get": {
-			`{"jti":"pp_1","phase":"Active","expires_at":"2026-04-23T14:47:12Z","observed":{"calls":3,"services":[{"service":"slack","calls":3}]}}`,
+			`{"jti":"pp_1","phase":"active","expires_at":"2026-04-23T14:47:12Z","observed":{"calls":3,"services":[{"service":"slack","calls":3}]}}`,
 			func(ctx context.Context, c *passport.Client) (any, error) { return c.Get(ctx, "pp_1") },
 			asked{Method: "GET", Path: "/v1/passports/pp_1"},
-			&passport.State{JTI: "pp_1", Phase: "Active", ExpiresAt: at, Observed: &passport.Observed{Calls: 3, Services: []passport.ObservedService{{Service: "slack", Calls: 3}}}},
+			&passport.State{JTI: "pp_1", Phase: "active", ExpiresAt: at, Observed: &passport.Observed{Calls: 3, Services: []passport.ObservedService{{Service: "slack", Calls: 3}}}},
 		},
 		"a jti that is none": {
 			`{}`,
@@ -113,7 +113,7 @@ func TestCalls(t *testing.T) {
 			func(ctx context.Context, c *passport.Client) (any, error) {
 				return c.Checkout(ctx, "pp_1", passport.CheckoutReport{Outcome: passport.Failed, Report: passport.Report{ServicesUsed: []string{"slack"}, ActionsCount: 12}})
 			},
-			asked{Method: "POST", Path: "/v1/passports/pp_1/checkout", Body: `{"services_used":["slack"],"actions_count":12,"outcome":"Failed"}`},
+			asked{Method: "POST", Path: "/v1/passports/pp_1/checkout", Body: `{"services_used":["slack"],"actions_count":12,"outcome":"failed"}`},
 			&passport.CheckedOut{JTI: "pp_1", Status: "flagged", Flags: []passport.Flag{{Type: "undeclared_service", Severity: "warning", Message: "notion"}}},
 		},
 		"refresh": {

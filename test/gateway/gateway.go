@@ -44,7 +44,7 @@ type Gateway struct {
 	*process.Process
 	// Name of the gateway, as a Pod would have it.
 	Name string
-	// URL of its HTTP API and proxies; ExtAuthz, host:port, speaks gRPC.
+	// URL of its HTTP API and proxies; ExtAuthz, host:port, speaks gRPC with who shows tls/client.crt.
 	URL, ExtAuthz string
 	// CAFile holds the authority of its certificate.
 	CAFile string
@@ -110,6 +110,9 @@ func Start(ctx context.Context, options Options) (*Gateway, error) {
 		"--audit-log-token-file=" + tokenFile,
 		"--bind-address=" + addresses[0],
 		"--ext-authz-bind-address=" + addresses[2],
+		// Its own certificate for the manager stands for that of an Envoy.
+		"--ext-authz-client-ca-file=" + g.CAFile,
+		"--ext-authz-clients=system:serviceaccount:" + apiserver.OperatorNamespace + ":" + serviceAccount,
 		"--health-probe-bind-address=" + addresses[1],
 		"--metrics-bind-address=0",
 		"--shutdown-delay=0s",

@@ -49,7 +49,6 @@ func Start(binary, kubeconfig string, addresses Addresses, log io.Writer, flags 
 		"--kubeconfig=" + kubeconfig,
 		"--issuer-bind-address=" + addresses.Issuer,
 		"--metrics-bind-address=" + addresses.Metrics,
-		"--channel-bind-address=127.0.0.1:0",
 		"--health-probe-bind-address=" + addresses.Probes,
 		"--channel-bind-address=" + addresses.Channel,
 		"--channel-serving-names=127.0.0.1",

@@ -14,6 +14,8 @@ import (
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/audit/wire"
+	"agentpassport.dev/operator/internal/gateway/decision"
+	"agentpassport.dev/operator/internal/review"
 	"agentpassport.dev/operator/internal/token"
 )
 
@@ -67,9 +69,16 @@ type checkoutBody struct {
 
 // observedBody is what the gateways saw.
 type observedBody struct {
-	Calls    int64    `json:"calls"`
-	Denied   int64    `json:"denied"`
-	Services []string `json:"services"`
+	Calls    int64             `json:"calls"`
+	Denied   int64             `json:"denied"`
+	Services []observedService `json:"services"`
+}
+
+// observedService counts the calls to one service.
+type observedService struct {
+	Service string `json:"service"`
+	Calls   int64  `json:"calls"`
+	Denied  int64  `json:"denied"`
 }
 
 // state tells how one mission stands.
@@ -161,16 +170,19 @@ func (s *service) observed(ctx context.Context, namespace, jti string) *observed
 }
 
 func observedOf(calls wire.Calls) *observedBody {
-	told := &observedBody{Services: []string{}}
+	told := &observedBody{Services: []observedService{}}
 	for _, name := range slices.Sorted(maps.Keys(calls.Services)) {
-		service := calls.Services[name]
-		told.Calls += service.Sent
-		if service.Sent > 0 {
-			told.Services = append(told.Services, name)
+		one := observedService{Service: name, Calls: calls.Services[name].Sent}
+		for code, count := range calls.Services[name].Refused {
+			if review.Denied(decision.Code(code)) {
+				one.Denied += count
+			}
 		}
-		for _, count := range service.Refused {
-			told.Denied += count
+		if one.Calls > 0 || one.Denied > 0 {
+			told.Services = append(told.Services, one)
 		}
+		told.Calls += one.Calls
+		told.Denied += one.Denied
 	}
 	return told
 }

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel/trace"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
 	"agentpassport.dev/operator/api/v1alpha1"
@@ -41,9 +43,9 @@ type Callers interface {
 
 // Trail records what was judged: trail.Trail.
 type Trail interface {
-	// Begin says that a call of a passport is being judged, until done: the mark that all of them are
-	// recorded waits for it.
-	Begin(standing *decision.Standing) (done func())
+	// Begin says that a call of the passport with a UID is being judged, until done: the mark that all of
+	// them are recorded waits for it.
+	Begin(uid types.UID) (done func())
 	// Call records one call, and returns once the record is safe.
 	Call(ctx context.Context, call trail.Call) error
 	// Forged counts a token with our issuer that is not ours.
@@ -62,6 +64,13 @@ type Limits interface {
 	// Passport takes one call of a passport.
 	Passport(standing *decision.Standing) bool
 }
+
+const (
+	// stale is how old what is known may be when a call goes out.
+	stale = time.Second
+	// recordTimeout bounds the record of a refusal, whose caller may be gone.
+	recordTimeout = 5 * time.Second
+)
 
 // Judge judges calls. Its methods may be called by any goroutine.
 type Judge struct {
@@ -99,8 +108,9 @@ func (j *Judge) judge(ctx context.Context, ask *Ask) *Verdict {
 		}
 		return &Verdict{Decision: decision.Decide(&decision.Situation{Now: j.Clock.Now(), Token: verified}, ask.Request), Done: nothing}
 	}
+	// Before the look, so that no mark comes between a passport that is seen alive and its call.
+	done := j.Trail.Begin(types.UID(token.Claims.Mission.ID))
 	situation := j.View.Look(token, ask.Request.Service)
-	done := j.begin(&situation)
 	v := j.decide(ctx, ask, token, &situation)
 	if v.Allow {
 		v.Done = done
@@ -109,14 +119,6 @@ func (j *Judge) judge(ctx context.Context, ask *Ask) *Verdict {
 		v.Done = nothing
 	}
 	return v
-}
-
-// begin has the mark of the passport's end wait for this call.
-func (j *Judge) begin(s *decision.Situation) (done func()) {
-	if s.Standing == nil {
-		return nothing
-	}
-	return j.Trail.Begin(s.Standing)
 }
 
 func (j *Judge) token(ask *Ask) (*state.Verified, decision.TokenState) {
@@ -130,29 +132,22 @@ func (j *Judge) token(ask *Ask) (*state.Verified, decision.TokenState) {
 	}
 }
 
-// decide asks the rule, and sees to what it rests on: a live look before a refusal for a state that may be
-// old, the caller, the body, the limits, the record and the credential.
+// decide asks the rule, and sees to what it rests on: the body, the limits, the record and the credential.
 func (j *Judge) decide(ctx context.Context, ask *Ask, token *state.Verified, s *decision.Situation) *Verdict {
-	j.aim(ask, s)
-	j.addCaller(ctx, ask, s)
-	d := decision.Decide(s, ask.Request)
-	if ofState(d.Code) {
-		live, err := j.View.LookLive(ctx, token, ask.Request.Service)
-		if err == nil {
-			*s = live
-			j.aim(ask, s)
-			j.addCaller(ctx, ask, s)
-			d = decision.Decide(s, ask.Request)
-		}
-	}
-	if d.Code == decision.CodeConstraint && ask.Request.BodyUnread && ask.Body != nil &&
-		decision.NeedsBody(s.Standing, ask.Request.Service) {
+	d := j.rule(ctx, ask, token, s)
+	wantsBody := d.Code == decision.CodeConstraint && ask.Request.BodyUnread && ask.Body != nil &&
+		decision.NeedsBody(s.Standing, ask.Request.Service)
+	if wantsBody {
 		body, err := ask.Body()
 		if refusal := asRefusal(err); refusal != nil {
 			return j.refuse(ctx, ask, s, refusal.Code, refusal.Reason)
 		}
 		ask.Request.Body, ask.Request.BodyUnread = body, false
-		d = decision.Decide(s, ask.Request)
+	}
+	if wantsBody || (d.Allow && j.Clock.Since(s.Now) >= stale) {
+		// The passport may have ended while the body came, or while the API server was asked.
+		*s = j.View.Look(token, ask.Request.Service)
+		d = j.rule(ctx, ask, token, s)
 	}
 	if d.Code == decision.CodeBadTarget && ask.Malformed != nil {
 		d.Code, d.Reason = ask.Malformed.Code, ask.Malformed.Reason
@@ -178,6 +173,24 @@ func (j *Judge) decide(ctx context.Context, ask *Ask, token *state.Verified, s *
 			"the gateway could not record the call, and so did not make it; try again")
 	}
 	return v
+}
+
+// rule asks the rule, with the caller, and with a live look before a refusal for a state that may be old.
+func (j *Judge) rule(ctx context.Context, ask *Ask, token *state.Verified, s *decision.Situation) decision.Decision {
+	j.aim(ask, s)
+	j.addCaller(ctx, ask, s)
+	d := decision.Decide(s, ask.Request)
+	if !ofState(d.Code) {
+		return d
+	}
+	live, err := j.View.LookLive(ctx, token, ask.Request.Service)
+	if err != nil {
+		return d
+	}
+	*s = live
+	j.aim(ask, s)
+	j.addCaller(ctx, ask, s)
+	return decision.Decide(s, ask.Request)
 }
 
 // aim reads where the call goes, with the base of the connection.
@@ -237,11 +250,17 @@ func (j *Judge) Late(ctx context.Context, ask *Ask, v *Verdict, code decision.Co
 	j.record(ctx, ask, &late)
 }
 
-// record puts what was judged into the trail, and before the detectors, and says whether it is there. A failure is told in the log: of a
-// call that was refused anyway there is nothing more to do.
+// record puts what was judged into the trail, and before the detectors, and says whether it is there. A failure is
+// told in the log: of a call that was refused anyway there is nothing more to do. A refusal is recorded also where
+// the caller hangs up meanwhile: nobody is to try what is refused unseen.
 func (j *Judge) record(ctx context.Context, ask *Ask, v *Verdict) bool {
 	if v.standing == nil {
 		return true
+	}
+	if !v.Allow {
+		lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+		defer cancel()
+		ctx = lasting
 	}
 	now := j.Clock.Now()
 	j.Signals.Note(signals.Seen{

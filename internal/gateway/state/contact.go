@@ -1,12 +1,15 @@
 package state
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 )
 
@@ -42,7 +45,9 @@ func (c *Contact) Silence(h *Heard) time.Duration {
 func (c *Contact) Server() *Heard { return &c.server }
 
 // Watch is the collection at a path of the API server, as far as a field selector narrows it. It is heard
-// when bytes of a list or a watch of it arrive: events, and bookmarks where nothing happens.
+// when a list of it has arrived whole, and when bytes of a watch of it arrive: events, and bookmarks where
+// nothing happens. A part of what is there brings nothing up to date: a list that breaks off, or the first
+// events of a watch that begins with what is there, is not heard.
 func (c *Contact) Watch(path, fieldSelector string) *Heard {
 	heard, _ := c.watches.LoadOrStore(path+"?"+fieldSelector, &Heard{})
 	return heard.(*Heard)
@@ -61,7 +66,11 @@ func (c *Contact) Wrap(next http.RoundTripper) http.RoundTripper {
 		c.note(&c.server)
 		heard, watched := c.watches.Load(request.URL.Path + "?" + request.URL.Query().Get("fieldSelector"))
 		if watched && request.Method == http.MethodGet && response.StatusCode == http.StatusOK {
-			response.Body = &listener{ReadCloser: response.Body, contact: c, heard: heard.(*Heard)}
+			query := request.URL.Query()
+			response.Body = &listener{
+				ReadCloser: response.Body, contact: c, heard: heard.(*Heard),
+				isList: query.Get("watch") == "", initial: query.Get("sendInitialEvents") == "true",
+			}
 		}
 		return response, nil
 	})
@@ -72,18 +81,42 @@ type roundTripper func(*http.Request) (*http.Response, error)
 // RoundTrip implements http.RoundTripper.
 func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
 
+// initialEnd is in the bookmark behind the events that say what is there.
+var initialEnd = []byte(metav1.InitialEventsAnnotationKey)
+
 // listener hears the body of an answer.
 type listener struct {
 	io.ReadCloser
 	contact *Contact
 	heard   *Heard
+	// isList is a list, which is heard at its end.
+	isList bool
+	// initial events still come; tail is the end of what came of them.
+	initial bool
+	tail    []byte
 }
 
 // Read implements io.Reader.
 func (l *listener) Read(p []byte) (int, error) {
 	n, err := l.ReadCloser.Read(p)
-	if n > 0 {
+	if l.isNews(p[:n], err) {
 		l.contact.note(l.heard)
 	}
 	return n, err
+}
+
+func (l *listener) isNews(piece []byte, err error) bool {
+	switch {
+	case l.isList:
+		return errors.Is(err, io.EOF)
+	case !l.initial:
+		return len(piece) > 0
+	}
+	l.tail = append(l.tail, piece...)
+	if bytes.Contains(l.tail, initialEnd) {
+		l.initial, l.tail = false, nil
+		return true
+	}
+	l.tail = append(l.tail[:0], l.tail[max(0, len(l.tail)-len(initialEnd)+1):]...)
+	return false
 }

@@ -89,3 +89,61 @@ func TestContact(t *testing.T) {
 		close(one)
 	}
 }
+
+// What brings nothing up to date keeps no watch alive: a list that breaks off, again and again, and the first
+// events of a watch that begins with what is there.
+func TestPartsAreNotHeard(t *testing.T) {
+	const end = `{"type":"BOOKMARK","object":{"metadata":{"annotations":{"k8s.io/initial-events-end":"true"}}}}`
+	for _, test := range []struct {
+		what, query string
+		pieces      []string
+		broken      bool
+		heard       []bool // after each piece, and at the end
+	}{
+		{"a whole list", "", []string{"{", "}"}, false, []bool{false, false, true}},
+		{"a list that breaks off", "", []string{"{", "{"}, true, []bool{false, false, false}},
+		{"a watch", "watch=true", []string{"{}", "{}"}, true, []bool{true, true, false}},
+		{"a watch that begins with what is there", "watch=true&sendInitialEvents=true",
+			[]string{"{}", end[:70], end[70:], "{}"}, true, []bool{false, false, true, true, false}},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			clock := testingclock.NewFakeClock(noon)
+			contact := state.NewContact(clock)
+			watch := contact.Watch("/passports", "")
+			pipe, source := io.Pipe()
+			transport := contact.Wrap(roundTrip(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: http.StatusOK, Body: pipe}, nil
+			}))
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://server/passports?"+test.query, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := transport.RoundTrip(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close() //nolint:errcheck // a pipe
+			go func() {
+				for _, piece := range test.pieces {
+					_, _ = io.WriteString(source, piece)
+				}
+				if test.broken {
+					_ = source.CloseWithError(io.ErrUnexpectedEOF)
+					return
+				}
+				_ = source.Close()
+			}()
+			for i, want := range test.heard {
+				clock.Step(time.Second)
+				_, _ = response.Body.Read(make([]byte, 1000))
+				if heard := contact.Silence(watch) == 0; heard != want {
+					t.Errorf("after piece %d: heard %t, want %t", i, heard, want)
+				}
+			}
+		})
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
 	"agentpassport.dev/operator/api/v1alpha1"
@@ -71,10 +72,9 @@ func New(options Options) *Trail {
 	return &Trail{Options: options, marked: make(chan struct{}, workers)}
 }
 
-// Begin counts a call of a passport in flight until done is called: the mark of its end waits for that.
-func (t *Trail) Begin(standing *decision.Standing) (done func()) {
-	return t.flights.begin(standing.UID)
-}
+// Begin counts a call of the passport with a UID in flight until done is called: the mark of its end waits for
+// that. Call it before looking at how the passport stands: what is seen alive then has begun before its end.
+func (t *Trail) Begin(uid types.UID) (done func()) { return t.flights.begin(uid) }
 
 // Call records one call, and returns once the record is safe. The errors are those of the spool.
 func (t *Trail) Call(ctx context.Context, call Call) error {

@@ -277,10 +277,10 @@ func TestAMarkWaitsForCallsInFlight(t *testing.T) {
 	w := newWorld(t)
 	stop := w.run(t)
 	of, other := standing("uid-1"), standing("uid-2")
-	first, second, foreign := w.Begin(of), w.Begin(of), w.Begin(other)
+	first, second, foreign := w.Begin(of.UID), w.Begin(of.UID), w.Begin(other.UID)
 	w.Ended(of)
 	until(t, "it waits", func() bool { return w.clock.Waiters() >= 2 })
-	later := w.Begin(of)
+	later := w.Begin(of.UID)
 	if err := w.Call(t.Context(), callOf(of)); err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +315,7 @@ func TestAMarkWaitsForFiveSeconds(t *testing.T) {
 	w := newWorld(t)
 	w.run(t)
 	of := standing("uid-1")
-	done := w.Begin(of)
+	done := w.Begin(of.UID)
 	w.Ended(of)
 	until(t, "it waits", func() bool { return w.clock.Waiters() >= 2 })
 	w.clock.Step(5*time.Second - 1)
@@ -371,7 +371,7 @@ func TestAMarkIsTriedAgain(t *testing.T) {
 func TestTheEndOfTheTrail(t *testing.T) {
 	w := newWorld(t)
 	stop := w.run(t)
-	done := w.Begin(standing("uid-0"))
+	done := w.Begin("uid-0")
 	defer done()
 	for n := range 100 {
 		w.Ended(standing(fmt.Sprintf("uid-%d", n)))
