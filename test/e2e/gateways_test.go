@@ -29,7 +29,7 @@ func startGateway(ctx context.Context, name string, with ...func(*gateway.Option
 	g, err := gateway.Start(ctx, options)
 	Expect(err).NotTo(HaveOccurred())
 	// One that is killed leaves a Lease, for which verdicts wait.
-	DeferCleanup(func(ctx SpecContext) { _ = g.Stop(ctx) })
+	DeferCleanup(func(ctx context.Context) { _ = g.Stop(ctx) })
 	return g
 }
 

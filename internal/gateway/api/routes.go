@@ -58,8 +58,7 @@ func New(options Options) http.Handler {
 func (*service) noRoute(c *call, mux *http.ServeMux) error {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		probe := c.r.Clone(c.r.Context())
-		probe.Method = method
+		probe := &http.Request{Method: method, Host: c.r.Host, URL: c.r.URL}
 		if _, pattern := mux.Handler(probe); pattern != everything {
 			allowed = append(allowed, method)
 		}

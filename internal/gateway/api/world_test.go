@@ -122,7 +122,7 @@ func build(ctx context.Context, dir string, stops *[]func()) (err error) {
 	if options, err = connect(ctx, dir, keys, now, mgr, log); err != nil {
 		return err
 	}
-	front = httptest.NewServer(api.New(options)) //nolint:contextcheck // each request has its own
+	front = httptest.NewServer(api.New(options))
 	*stops = append(*stops, front.Close)
 	return nil
 }

@@ -28,13 +28,15 @@ func TestAction(t *testing.T) {
 		"/v2.1/users":             "users",
 		"/v1":                     "",
 		"/users/v1":               "users/v1",
+
 		"/users/2f1acc6c-9d4c-4a9b-8a3f-0f6a9b1c2d3e": "users/*",
-		"/blobs/deadbeef0":                            "blobs/*",
-		"/blobs/deadbeef":                             "blobs/deadbeef",
-		"/beef1":                                      "beef1",
-		"/a/0123456789abcdef":                         "a/*",
-		"/x/abcdefghijklmnopqrstuvwxyzabcdefgh":       "x/*",
-		"//double//slash":                             "double/slash",
+
+		"/blobs/deadbeef0":                      "blobs/*",
+		"/blobs/deadbeef":                       "blobs/deadbeef",
+		"/beef1":                                "beef1",
+		"/a/0123456789abcdef":                   "a/*",
+		"/x/abcdefghijklmnopqrstuvwxyzabcdefgh": "x/*",
+		"//double//slash":                       "double/slash",
 	} {
 		if got := Action("GET", path); got != "GET "+want {
 			t.Errorf("%q is %q, want %q", path, got, want)
