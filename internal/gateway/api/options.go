@@ -75,6 +75,8 @@ type Options struct {
 	Issuer string
 	// Clock is the API server's.
 	Clock clock.PassiveClock
+	// Local clock limits how long a client may take; nil: the real one.
+	Local clock.PassiveClock
 	Log   logr.Logger
 	// Limits on every client.
 	Limits Limits
