@@ -88,7 +88,8 @@ type Options struct {
 const (
 	// defaultWait is how long a call waits for the operator.
 	defaultWait = 30 * time.Second
-	// findWait is how long an id that is not known is waited for, findAgain how often it is looked for.
+	// findWait is how long an id that is not known is waited for, findAgain how often it is looked for. That of
+	// a review is looked for once or twice more: each look hashes the one of every passport.
 	findWait  = 2 * time.Second
 	findAgain = 50 * time.Millisecond
 )
