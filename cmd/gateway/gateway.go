@@ -187,7 +187,10 @@ func (g *gateway) newHandler(
 	if err != nil {
 		return nil, err
 	}
-	kept, err := tokens.New(g.channel)
+	kept, err := tokens.New(g.channel, func(token string) bool {
+		_, state := g.view.Token(token)
+		return state == decision.TokenValid
+	})
 	if err != nil {
 		return nil, err
 	}
