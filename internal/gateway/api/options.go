@@ -75,6 +75,8 @@ type Options struct {
 	Issuer string
 	// Clock is the API server's.
 	Clock clock.PassiveClock
+	// Local clock limits how long a client may take; nil: the real one.
+	Local clock.PassiveClock
 	Log   logr.Logger
 	// Limits on every client.
 	Limits Limits
@@ -86,7 +88,8 @@ type Options struct {
 const (
 	// defaultWait is how long a call waits for the operator.
 	defaultWait = 30 * time.Second
-	// findWait is how long an id that is not known is waited for, findAgain how often it is looked for.
+	// findWait is how long an id that is not known is waited for, findAgain how often it is looked for. That of
+	// a review is looked for once or twice more: each look hashes the one of every passport.
 	findWait  = 2 * time.Second
 	findAgain = 50 * time.Millisecond
 )
