@@ -213,7 +213,7 @@ func (g *gateway) newHandler(
 	front := proxy.New(judges, g.upstream, g.local)
 	return traced(front.Before(api.New(api.Options{
 		Client: direct, Access: callers, Tokens: kept, View: g.view, Keys: g.view, StatusLists: statusLists{g.channel},
-		AuditLog: auditLog, Issuer: g.issuer, Clock: g.now, Local: g.local, Log: g.log.WithName("api"),
+		AuditLog: auditLog, Recorded: g.spool.Drain, Issuer: g.issuer, Clock: g.now, Local: g.local, Log: g.log.WithName("api"),
 		Limits: api.Limits{PerSecond: g.limits.ClientRate, Burst: g.limits.ClientBurst},
 	}))), nil
 }

@@ -71,6 +71,8 @@ type Options struct {
 	// StatusLists are served to anyone.
 	StatusLists token.StatusLists
 	AuditLog    AuditLog
+	// Recorded returns once all that this gateway saw until now is in the audit log, or ctx is over; nil: it is.
+	Recorded func(ctx context.Context) error
 	// Issuer of the tokens, byte for byte.
 	Issuer string
 	// Clock is the API server's.
