@@ -161,12 +161,16 @@ func (g *gateway) newJudge(callers *access.Access) (*judge.Judge, error) {
 	if err != nil {
 		return nil, err
 	}
+	use, err := judge.NewKubernetesCallers(callers, g.local)
+	if err != nil {
+		return nil, err
+	}
 	tracker, err := signals.NewTracker(g.pending, g.thresholds, g.baseline)
 	if err != nil {
 		return nil, err
 	}
 	return &judge.Judge{
-		View: g.view, Callers: judge.KubernetesCallers{Access: callers}, Trail: g.trail, Signals: tracker, Limits: limits,
+		View: g.view, Callers: use, Trail: g.trail, Signals: tracker, Limits: limits,
 		Metrics: judge.NewMetrics(metrics.Registry), Clock: g.now, Log: g.log.WithName("judge"),
 	}, nil
 }

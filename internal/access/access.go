@@ -30,9 +30,10 @@ import (
 
 const (
 	// How long answers of the API server are believed. A right that was taken away is gone after
-	// allowedFor, one that was given is there after deniedFor.
-	tokensFor  = time.Minute
-	allowedFor = time.Minute
+	// allowedFor, one that was given is there after deniedFor. What is said to last a minute leaves 5 s for
+	// those who remember what they were told here.
+	tokensFor  = 55 * time.Second
+	allowedFor = 55 * time.Second
 	deniedFor  = 10 * time.Second
 	// reviewTimeout bounds one TokenReview.
 	reviewTimeout = 10 * time.Second

@@ -79,7 +79,7 @@ func publish(ctx context.Context, namespace string, keys token.Ring) error {
 
 // world is a View as the gateway has it, and a namespace.
 type world struct {
-	*testing.T
+	testing.TB
 	view      *state.View
 	namespace string
 	gate      *gate
@@ -87,18 +87,18 @@ type world struct {
 }
 
 // begin starts a View as the gateway, which can be cut off from the API server.
-func begin(t *testing.T, change func(*state.Options)) *world {
+func begin(t testing.TB, change func(*state.Options)) *world {
 	t.Helper()
 	namespace, err := server.Namespace(t.Context(), "state")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, namespace: namespace, gate: newGate(), ended: &ends{}}
+	w := &world{TB: t, namespace: namespace, gate: newGate(), ended: &ends{}}
 	config := server.Config(gateway)
 	config.Wrap(w.gate.wrap)
 	options := state.Options{
 		Config: config, Clock: clock.RealClock{}, Local: clock.RealClock{}, Namespace: apiserver.OperatorNamespace,
-		Issuer: issuer, Audience: audience, Log: testr.New(t),
+		Issuer: issuer, Audience: audience, Log: testr.NewWithInterface(t, testr.Options{}),
 	}
 	if change != nil {
 		change(&options)
