@@ -185,7 +185,7 @@ func connect(
 	if err != nil {
 		return api.Options{}, err
 	}
-	signed, err := tokens.New(&controller.TokenService{Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: now, Keys: keys}, func(raw string) bool {
+	signed, err := tokens.New(&controller.TokenService{Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: now, Keys: keys}, func(raw string) bool { //nolint:contextcheck // as in the gateway
 		_, how := view.Token(raw)
 		return how == decision.TokenValid
 	})
