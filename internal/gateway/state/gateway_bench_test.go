@@ -30,6 +30,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/access"
@@ -70,6 +71,7 @@ type lit struct {
 // light makes one with so many passports.
 func light(b *testing.B, passports int) *lit {
 	b.Helper()
+	logf.SetLogger(logr.Discard())
 	w := begin(b, func(options *state.Options) {
 		options.Log = logr.Discard()
 		options.WatchSilence = time.Hour // nothing happens to most kinds meanwhile
