@@ -20,9 +20,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	logf "sigs.k8s.io/controller-runtime/pkg/log"
-
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/test/gateway"
@@ -113,7 +112,8 @@ func (g *httpGateway) issue(ctx context.Context, key string, i int) (issued, err
 		return issued{}, fmt.Errorf("issue: %d %s: %w", status, body, err)
 	}
 	var answer issued
-	return answer, json.Unmarshal(body, &answer)
+	err = json.Unmarshal(body, &answer)
+	return answer, err
 }
 
 func (g *httpGateway) ask(ctx context.Context, method, path string, header http.Header, body string) (int, []byte, error) {
@@ -163,7 +163,7 @@ func BenchmarkGatewayIssue(b *testing.B) {
 	g.overHTTP(ctx, b, 100, spread(100, 16))
 
 	for b.Loop() {
-		var direct, http measurement
+		var direct, overHTTP measurement
 		var ratios, byCPU []float64
 		for round := range *rounds {
 			var directNow, httpNow measurement
@@ -177,14 +177,14 @@ func BenchmarkGatewayIssue(b *testing.B) {
 			}
 			ratios = append(ratios, httpNow.rate/directNow.rate)
 			byCPU = append(byCPU, directNow.cost.total()/httpNow.cost.total())
-			direct, http = direct.better(directNow), http.better(httpNow)
+			direct, overHTTP = direct.better(directNow), overHTTP.better(httpNow)
 		}
 		calm := g.overHTTP(ctx, b, 10**calmRate, paced(10**calmRate, *calmRate))
 		say("\nAPI server  %s\nHTTP        %s\nratio       %.2f (rounds: %.2f); %.2f by CPU time\ncalm        %s",
-			direct, http, median(ratios), ratios, median(byCPU), calm)
-		say("\nms of CPU for each passport:\n  API server  %s\n  HTTP        %s", direct.cost, http.cost)
+			direct, overHTTP, median(ratios), ratios, median(byCPU), calm)
+		say("\nms of CPU for each passport:\n  API server  %s\n  HTTP        %s", direct.cost, overHTTP.cost)
 		b.ReportMetric(direct.rate, "api-server/s")
-		b.ReportMetric(http.rate, "http/s")
+		b.ReportMetric(overHTTP.rate, "http/s")
 		b.ReportMetric(median(ratios), "ratio")
 		b.ReportMetric(median(byCPU), "cpu-ratio")
 		b.ReportMetric(float64(calm.p50.Milliseconds()), "p50-ms")

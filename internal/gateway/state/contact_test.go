@@ -103,8 +103,12 @@ func TestPartsAreNotHeard(t *testing.T) {
 		{"a whole list", "", []string{"{", "}"}, false, []bool{false, false, true}},
 		{"a list that breaks off", "", []string{"{", "{"}, true, []bool{false, false, false}},
 		{"a watch", "watch=true", []string{"{}", "{}"}, true, []bool{true, true, false}},
-		{"a watch that begins with what is there", "watch=true&sendInitialEvents=true",
-			[]string{"{}", end[:70], end[70:], "{}"}, true, []bool{false, false, true, true, false}},
+		{
+			"a watch that begins with what is there", "watch=true&sendInitialEvents=true",
+			[]string{"{}", end[:70], end[70:], "{}"},
+			true,
+			[]bool{false, false, true, true, false},
+		},
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			clock := testingclock.NewFakeClock(noon)
