@@ -46,6 +46,7 @@ func (s *server) listen(ctx context.Context, handler http.Handler) error {
 	served := make(chan error, 1)
 	go func() { served <- server.ServeTLS(listener, "", "") }()
 	s.logger.Info("serving", "address", listener.Addr().String())
+	s.listening.Store(true)
 	select {
 	case err = <-served:
 	case <-ctx.Done():

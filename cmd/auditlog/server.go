@@ -42,6 +42,8 @@ type server struct {
 
 	gate atomic.Pointer[recovery.Gate]
 	door door
+	// listening says that requests get through, and that clients can know the certificate.
+	listening atomic.Bool
 }
 
 // door is what requests come to: the service once the log is open, and until then what begins a new epoch.
@@ -61,13 +63,16 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // ready says that the log was read, and takes records.
 func (s *server) ready(*http.Request) error {
-	if s.door.open.Load() != nil {
+	if s.door.open.Load() != nil && s.listening.Load() {
 		return nil
 	}
 	if gate := s.gate.Load(); gate != nil {
 		if lost := gate.Lost(); lost != nil {
 			return lost
 		}
+	}
+	if s.door.open.Load() != nil {
+		return errors.New("the service does not listen yet")
 	}
 	return errors.New("the log is being read from its first record")
 }

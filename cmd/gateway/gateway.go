@@ -114,7 +114,7 @@ func newGateway(
 	if err != nil {
 		return nil, fmt.Errorf("--channel-url %s: %w", f.channelURL, err)
 	}
-	if err := g.remember(auditLog); err != nil { //nolint:contextcheck // the spool writes until it is closed
+	if err := g.remember(auditLog); err != nil {
 		return nil, err
 	}
 	judges, err := g.newJudge(callers)
@@ -192,7 +192,10 @@ func (g *gateway) newHandler(
 	if err != nil {
 		return nil, err
 	}
-	kept, err := tokens.New(g.channel)
+	kept, err := tokens.New(g.channel, func(token string) bool {
+		_, state := g.view.Token(token)
+		return state == decision.TokenValid
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +213,7 @@ func (g *gateway) newHandler(
 	front := proxy.New(judges, g.upstream, g.local)
 	return traced(front.Before(api.New(api.Options{
 		Client: direct, Access: callers, Tokens: kept, View: g.view, Keys: g.view, StatusLists: statusLists{g.channel},
-		AuditLog: auditLog, Issuer: g.issuer, Clock: g.now, Log: g.log.WithName("api"),
+		AuditLog: auditLog, Recorded: g.spool.Drain, Issuer: g.issuer, Clock: g.now, Local: g.local, Log: g.log.WithName("api"),
 		Limits: api.Limits{PerSecond: g.limits.ClientRate, Burst: g.limits.ClientBurst},
 	}))), nil
 }

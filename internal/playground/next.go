@@ -48,6 +48,13 @@ Your turn, in another terminal (in {{.Here}}):
        curl -s --cacert {{.AuditCA}} \
          -H "Authorization: Bearer $(kubectl create token {{.Auditor}}{{.Namespace}} --audience={{.Audience}})" \
          '{{.AuditLog}}/v1/records?namespace={{.AgentNamespace}}' | jq '.rows[] | {time, action, outcome, passport_jti}'
+
+  7. A mission over HTTP, whose call shows up here:
+       api() { curl -sS --cacert {{.GatewayCA}} -H 'Content-Type: application/json' \
+         -H "Authorization: Bearer $(kubectl create token {{.Agent}}{{.Namespace}} --audience={{.GatewayAudience}})" "$@"; }
+       issued=$(api {{.Gateway}}/v1/passports/issue -d '{"agent_id": "{{.Agent}}",
+         "intent": {"summary": "Answer one customer ticket", "services": ["slack"]}}'); echo "$issued" | jq 'del(.token)'
+       api {{.Gateway}}/proxy/slack/api/test -H "X-Passport-Token: $(echo "$issued" | jq -r .token)"
 `))
 
 // nextCommands is what a person types next: a checkout waits for their review, a passport lives.
@@ -55,7 +62,9 @@ func (s *Session) nextCommands(checkout *v1alpha1.Checkout, passport *v1alpha1.P
 	values := struct {
 		Here, Kubeconfig, Path, Namespace, Agent, Checkout, Passport, Sample, Expiry, JWKS string
 		AuditLog, AuditCA, Auditor, Audience, AgentNamespace                               string
+		Gateway, GatewayCA, GatewayAudience                                                string
 	}{
+		Gateway: s.gateway.url, GatewayCA: s.gateway.caFile, GatewayAudience: gatewayAudience,
 		AuditLog: s.auditLog.url, AuditCA: s.auditLog.caFile, Auditor: auditorName, Audience: audience, AgentNamespace: agentNamespace,
 		Here:       s.Root,
 		Kubeconfig: s.kubectl.kubeconfig,

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 
+	"agentpassport.dev/operator/internal/audit/audittest"
 	"agentpassport.dev/operator/test/gateway"
 	"agentpassport.dev/operator/test/process"
 )
@@ -27,11 +28,14 @@ var _ = Describe("Agents of the gateway", Ordered, func() {
 		g       *gateway.Gateway
 		slack   *service
 		keyFile string
+		proxies *audittest.Authority
 	)
 
 	BeforeAll(func(ctx SpecContext) {
 		p = newPlace(context.WithoutCancel(ctx), Default, calm)
-		g = startGateway(context.WithoutCancel(ctx), "agents-0")
+		proxies = audittest.NewAuthority(GinkgoTB())
+		ca := audittest.File(GinkgoTB(), GinkgoT().TempDir(), "proxies.crt", proxies.PEM)
+		g = startGateway(context.WithoutCancel(ctx), "agents-0", func(o *gateway.Options) { o.ProxyCA = ca })
 		slack = p.newService("slack")
 		p.ready("slack")
 		keyFile = filepath.Join(GinkgoT().TempDir(), "token")
@@ -90,16 +94,21 @@ var _ = Describe("Agents of the gateway", Ordered, func() {
 		Expect(err).NotTo(HaveOccurred())
 		roots := x509.NewCertPool()
 		Expect(roots.AppendCertsFromPEM(authorities)).To(BeTrue())
-		connection, err := grpc.NewClient(g.ExtAuthz, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})))
-		Expect(err).NotTo(HaveOccurred())
-		defer func() { _ = connection.Close() }()
-		check := func(headers map[string]string) *authv3.CheckResponse {
-			answer, err := authv3.NewAuthorizationClient(connection).Check(ctx, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+		ask := func(name string, headers map[string]string) (*authv3.CheckResponse, error) {
+			connection, err := grpc.NewClient(g.ExtAuthz, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+				RootCAs: roots, MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{proxies.Pair(GinkgoTB(), name)},
+			})))
+			Expect(err).NotTo(HaveOccurred())
+			defer func() { _ = connection.Close() }()
+			return authv3.NewAuthorizationClient(connection).Check(ctx, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 				ContextExtensions: map[string]string{"service": "slack"},
 				Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
 					Method: "GET", Scheme: "http", Host: strings.TrimPrefix(slack.url, "http://"), Path: "/api/api.test", Headers: headers,
 				}},
 			}})
+		}
+		check := func(headers map[string]string) *authv3.CheckResponse {
+			answer, err := ask(gateway.Proxy, headers)
 			Expect(err).NotTo(HaveOccurred())
 			return answer
 		}
@@ -111,5 +120,9 @@ var _ = Describe("Agents of the gateway", Ordered, func() {
 		refused := check(map[string]string{"authorization": "Bearer " + m.key})
 		Expect(refused.GetStatus().GetCode()).NotTo(BeEquivalentTo(codes.OK))
 		Expect(refused.GetDeniedResponse().GetStatus().GetCode()).To(BeEquivalentTo(401))
+
+		By("answering nobody else, since answers hold credentials")
+		_, err = ask("support-bot", map[string]string{"x-passport-token": m.Token, "authorization": "Bearer " + m.key})
+		Expect(err).To(HaveOccurred())
 	})
 })

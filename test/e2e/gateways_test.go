@@ -16,13 +16,17 @@ import (
 	"agentpassport.dev/operator/test/gateway"
 )
 
-// startGateway starts a gateway on the calm cluster, under a name of its own.
-func startGateway(ctx context.Context, name string, flags ...string) *gateway.Gateway {
+// startGateway starts a gateway on the calm cluster, under a name of its own; with may change how.
+func startGateway(ctx context.Context, name string, with ...func(*gateway.Options)) *gateway.Gateway {
 	GinkgoHelper()
-	g, err := gateway.Start(ctx, gateway.Options{
+	options := gateway.Options{
 		Binary: gatewayBinary, Name: name, Dir: GinkgoT().TempDir(), Server: calm.Server, AuditLog: calm.auditLog,
-		Issuer: calm.issuer, Channel: calm.addresses.Channel, Log: calm.log, Flags: flags,
-	})
+		Issuer: calm.issuer, Channel: calm.addresses.Channel, Log: calm.log,
+	}
+	for _, change := range with {
+		change(&options)
+	}
+	g, err := gateway.Start(ctx, options)
 	Expect(err).NotTo(HaveOccurred())
 	// One that is killed leaves a Lease, for which verdicts wait.
 	DeferCleanup(func(ctx context.Context) { _ = g.Stop(ctx) })

@@ -30,6 +30,8 @@ const (
 	serviceAccount = "agent-passport-gateway"
 	// tlsSecret holds its certificates.
 	tlsSecret = "agent-passport-gateway-tls"
+	// Proxy is the name in the certificate of who may ask ext_authz.
+	Proxy = "envoy"
 	// Audience is what the tokens of callers are for.
 	Audience = "agent-passport-gateway"
 )
@@ -72,6 +74,9 @@ type Options struct {
 	Issuer, Channel string
 	// Log is where it logs to.
 	Log io.Writer
+	// ProxyCA is the file of the authority that signs the certificate of Proxy, which may ask ext_authz; empty: nobody
+	// may.
+	ProxyCA string
 	// Flags beside the ones that it needs.
 	Flags []string
 }
@@ -109,7 +114,6 @@ func Start(ctx context.Context, options Options) (*Gateway, error) {
 		"--audit-log-ca-file=" + filepath.Join(options.AuditLog.Dir, "ca.crt"),
 		"--audit-log-token-file=" + tokenFile,
 		"--bind-address=" + addresses[0],
-		"--ext-authz-bind-address=" + addresses[2],
 		// Its own certificate for the manager stands for that of an Envoy.
 		"--ext-authz-client-ca-file=" + g.CAFile,
 		"--ext-authz-clients=system:serviceaccount:" + apiserver.OperatorNamespace + ":" + serviceAccount,
@@ -117,6 +121,9 @@ func Start(ctx context.Context, options Options) (*Gateway, error) {
 		"--metrics-bind-address=0",
 		"--shutdown-delay=0s",
 	}, options.Flags...)
+	if options.ProxyCA != "" {
+		g.args = append(g.args, "--ext-authz-bind-address="+addresses[2], "--ext-authz-client-ca-file="+options.ProxyCA, "--ext-authz-clients="+Proxy)
+	}
 	err = g.Again(ctx)
 	return g, err
 }

@@ -390,7 +390,7 @@ func TestOptions(t *testing.T) {
 func TestTokens(t *testing.T) {
 	c, m := newChannel(t), &manager{}
 	c.serve("127.0.0.1", m)
-	cache, err := tokens.New(c.client())
+	cache, err := tokens.New(c.client(), func(string) bool { return true })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -418,7 +418,7 @@ func TestTokens(t *testing.T) {
 	m.mu.Lock()
 	m.fails = &wire.Error{Code: wire.NotActive, Message: "it is Revoked"}
 	m.mu.Unlock()
-	cache.Clear()
+	cache.Forget("u1")
 	for range 2 {
 		if _, err := cache.Token(t.Context(), "agents", "mission", "u1", expiry); !errors.Is(err, client.ErrNotActive) {
 			t.Errorf("%v, want ErrNotActive", err)

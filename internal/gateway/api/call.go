@@ -11,10 +11,12 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"time"
 
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/utils/clock"
 	strictjson "sigs.k8s.io/json"
 
 	"agentpassport.dev/operator/internal/access"
@@ -37,12 +39,15 @@ func newService(options Options) *service {
 	options.IssueTimeout = cmp.Or(options.IssueTimeout, defaultWait)
 	options.CheckpointTimeout = cmp.Or(options.CheckpointTimeout, defaultWait)
 	options.CheckoutTimeout = cmp.Or(options.CheckoutTimeout, defaultWait)
+	if options.Local == nil {
+		options.Local = clock.RealClock{}
+	}
 	return &service{Options: options, limiter: newLimiter(options.Limits, options.Clock)}
 }
 
 // call is one request on its way to its answer.
 type call struct {
-	w http.ResponseWriter
+	w *timely
 	r *http.Request
 	// who calls; nil on a public route.
 	who user.Info
@@ -52,11 +57,14 @@ type call struct {
 func (s *service) serve(route route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		id := requestID(r)
+		timely := &timely{ResponseWriter: w, clock: s.Local}
+		timely.begin(r)
+		defer timely.end()
 		header := w.Header()
 		header.Set(requestIDHeader, id)
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Cache-Control", "no-store")
-		c := &call{w: w, r: r}
+		c := &call{w: timely, r: r}
 		err := s.admit(c, route)
 		if err == nil {
 			err = route.handle(c)
@@ -108,6 +116,7 @@ func (c *call) answer(status int, body any) error {
 		return err
 	}
 	c.w.Header().Set("Content-Type", "application/json")
+	c.w.Header().Set("Content-Length", itoa(len(raw)+1))
 	c.w.WriteHeader(status)
 	_, err = c.w.Write(append(raw, '\n'))
 	return err
@@ -191,14 +200,17 @@ func (c *call) body() ([]byte, error) {
 			return nil, fail(CodeMediaType, "the body is JSON: send it with Content-Type: application/json")
 		}
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	raw, err := io.ReadAll(http.MaxBytesReader(c.w.ResponseWriter, c.r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, fail(CodeTooLarge, "the body has more than %d bytes", maxBody)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, invalid(fault{Message: "the body did not come within " + bodyWait.String()})
 	case err != nil:
 		return nil, invalid(fault{Message: "the body broke off"})
 	}
+	c.w.wasRead()
 	return raw, nil
 }
 

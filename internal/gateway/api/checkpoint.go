@@ -117,13 +117,20 @@ func reportable(passport *v1alpha1.Passport) error {
 	case status.Phase == "" || status.Phase == v1alpha1.PhasePending:
 		return fail(CodePassportNotActive, "the passport is not issued yet").with(told)
 	case status.Phase.Finished():
-		reason := ""
-		if ready := meta.FindStatusCondition(status.Conditions, string(v1alpha1.ConditionReady)); ready != nil {
-			reason = ready.Message
-			told["reason"] = ready.Reason
-		}
-		return fail(CodePassportEnded, "the passport is %s (%s): ask for another", status.Phase, reason).with(told)
+		return over(passport)
 	default:
 		return nil
 	}
+}
+
+// over is a passport that has ended.
+func over(passport *v1alpha1.Passport) error {
+	status := passport.Status
+	told := details{"jti": status.JTI, "phase": string(status.Phase)}
+	reason := ""
+	if ready := meta.FindStatusCondition(status.Conditions, string(v1alpha1.ConditionReady)); ready != nil {
+		reason = ready.Message
+		told["reason"] = ready.Reason
+	}
+	return fail(CodePassportEnded, "the passport is %s (%s): ask for another", status.Phase, reason).with(told)
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -46,7 +47,7 @@ func (s *service) passport(c *call) (*v1alpha1.Passport, error) {
 // known finds where the Passport with a jti is. A watch may not have brought it yet.
 func (s *service) known(ctx context.Context, jti string) (types.NamespacedName, error) {
 	var found types.NamespacedName
-	return found, s.look(ctx, noSuchPassport(jti), func() bool {
+	return found, s.look(ctx, findAgain, noSuchPassport(jti), func() bool {
 		passport, known := s.View.ByJTI(jti)
 		if known {
 			found = client.ObjectKeyFromObject(passport)
@@ -55,9 +56,9 @@ func (s *service) known(ctx context.Context, jti string) (types.NamespacedName, 
 	})
 }
 
-// look asks what the watches have brought until there it is, or for so long that it never was.
-func (*service) look(ctx context.Context, missing error, found func() bool) error {
-	err := wait.PollUntilContextTimeout(ctx, findAgain, findWait, true, func(context.Context) (bool, error) {
+// look asks what the watches have brought, again and again, until there it is, or for so long that it never was.
+func (*service) look(ctx context.Context, again time.Duration, missing error, found func() bool) error {
+	err := wait.PollUntilContextTimeout(ctx, again, findWait, true, func(context.Context) (bool, error) {
 		return found(), nil
 	})
 	if err != nil && ctx.Err() == nil {

@@ -71,10 +71,14 @@ type Options struct {
 	// StatusLists are served to anyone.
 	StatusLists token.StatusLists
 	AuditLog    AuditLog
+	// Recorded returns once all that this gateway saw until now is in the audit log, or ctx is over; nil: it is.
+	Recorded func(ctx context.Context) error
 	// Issuer of the tokens, byte for byte.
 	Issuer string
 	// Clock is the API server's.
 	Clock clock.PassiveClock
+	// Local clock limits how long a client may take; nil: the real one.
+	Local clock.PassiveClock
 	Log   logr.Logger
 	// Limits on every client.
 	Limits Limits
@@ -86,7 +90,8 @@ type Options struct {
 const (
 	// defaultWait is how long a call waits for the operator.
 	defaultWait = 30 * time.Second
-	// findWait is how long an id that is not known is waited for, findAgain how often it is looked for.
+	// findWait is how long an id that is not known is waited for, findAgain how often it is looked for. That of
+	// a review is looked for once or twice more: each look hashes the one of every passport.
 	findWait  = 2 * time.Second
 	findAgain = 50 * time.Millisecond
 )

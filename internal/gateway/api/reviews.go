@@ -226,7 +226,7 @@ func (s *service) reviewed(c *call) (*v1alpha1.Checkout, error) {
 		return nil, fail(CodeNotFound, "a review's id is cout_ and 32 hexadecimal digits, as the list of reviews has it")
 	}
 	var key types.NamespacedName
-	if err := s.look(c.r.Context(), missing, func() bool { return s.checkoutKey(id, &key) }); err != nil {
+	if err := s.look(c.r.Context(), findWait/2, missing, func() bool { return s.checkoutKey(id, &key) }); err != nil {
 		return nil, err
 	}
 	if err := s.visible(c, "checkouts", key, missing); err != nil {

@@ -101,7 +101,7 @@ func (s *service) revokeLive(ctx context.Context, by *v1alpha1.Actor, passport *
 		return nil
 	}
 	if passport.Status.Phase.Finished() {
-		return reportable(passport)
+		return over(passport)
 	}
 	changed := passport.DeepCopy()
 	changed.Spec.Revocation = &v1alpha1.Revocation{Reason: reason, By: by}

@@ -40,6 +40,7 @@ import (
 	"agentpassport.dev/operator/internal/audit/wire"
 	"agentpassport.dev/operator/internal/controller"
 	"agentpassport.dev/operator/internal/gateway/api"
+	"agentpassport.dev/operator/internal/gateway/decision"
 	"agentpassport.dev/operator/internal/gateway/state"
 	"agentpassport.dev/operator/internal/gateway/tokens"
 	"agentpassport.dev/operator/internal/token"
@@ -184,7 +185,10 @@ func connect(
 	if err != nil {
 		return api.Options{}, err
 	}
-	signed, err := tokens.New(&controller.TokenService{Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: now, Keys: keys})
+	signed, err := tokens.New(&controller.TokenService{Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: now, Keys: keys}, func(raw string) bool {
+		_, how := view.Token(raw)
+		return how == decision.TokenValid
+	})
 	if err != nil {
 		return api.Options{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"k8s.io/utils/clock"
 
 	"agentpassport.dev/operator/internal/gateway/decision"
@@ -22,6 +23,9 @@ type upload struct {
 	control *http.ResponseController
 	w       http.ResponseWriter
 	from    io.ReadCloser
+	// room for the bodies of all calls, of which this one holds some until release.
+	room *semaphore.Weighted
+	held int64
 	// length that was announced; -1 for none.
 	length int64
 	// read is the whole body, where the judge wanted it.
@@ -31,12 +35,12 @@ type upload struct {
 	failure atomic.Pointer[judge.Refusal]
 }
 
-// newUpload gives nil where there is no body.
-func newUpload(clk clock.PassiveClock, w http.ResponseWriter, r *http.Request) *upload {
+// newUpload gives nil where there is no body. Call release when the call is over.
+func newUpload(clk clock.PassiveClock, room *semaphore.Weighted, w http.ResponseWriter, r *http.Request) *upload {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	u := &upload{clock: clk, control: http.NewResponseController(w), w: w, from: r.Body, length: r.ContentLength}
+	u := &upload{clock: clk, control: http.NewResponseController(w), w: w, from: r.Body, room: room, length: r.ContentLength}
 	// The limit holds as well for what nobody reads: net/http reads the rest of a body after an answer.
 	u.within(BodyWait)
 	return u
@@ -47,13 +51,38 @@ func (u *upload) whole() ([]byte, error) {
 	if u.length > MaxBody {
 		return nil, tooLarge(MaxBody)
 	}
-	read, err := io.ReadAll(http.MaxBytesReader(u.w, u.from, MaxBody))
+	read, err := io.ReadAll(&kept{from: http.MaxBytesReader(u.w, u.from, MaxBody), by: u})
 	if err != nil {
 		return nil, unread(err)
 	}
 	u.within(0) // an answer may take longer
 	u.read, u.wasRead = read, true
 	return read, nil
+}
+
+// kept is a body that is read into memory, as long as there is room: whoever announces much, and sends little,
+// takes little of it from others.
+type kept struct {
+	from io.Reader
+	by   *upload
+}
+
+// Read implements io.Reader.
+func (k *kept) Read(piece []byte) (int, error) {
+	n, err := k.from.Read(piece)
+	if !k.by.room.TryAcquire(int64(n)) {
+		return 0, &judge.Refusal{Code: decision.CodeLimited, Reason: "the gateway holds as many bodies as it has room for; try again"}
+	}
+	k.by.held += int64(n)
+	return n, err
+}
+
+// release gives back the room.
+func (u *upload) release() {
+	if u != nil {
+		u.room.Release(u.held)
+		u.held = 0
+	}
 }
 
 // send gives the body and its length as it goes out: what the judge read, or a stream.
@@ -109,7 +138,10 @@ func tooLarge(limit int) *judge.Refusal {
 // unread says why a body could not be read.
 func unread(err error) *judge.Refusal {
 	var large *http.MaxBytesError
+	var refusal *judge.Refusal
 	switch {
+	case errors.As(err, &refusal):
+		return refusal
 	case errors.As(err, &large):
 		return tooLarge(int(large.Limit))
 	case errors.Is(err, os.ErrDeadlineExceeded):

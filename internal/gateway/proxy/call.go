@@ -41,7 +41,9 @@ func (p *Proxy) call(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, problem.BadRequest(CallPath+" takes no query: that of the call goes into url or query of the body"))
 		return
 	}
-	ask, refusal := p.read(w, r)
+	body := newUpload(p.clock, p.room, w, r)
+	defer body.release()
+	ask, refusal := read(r, body)
 	if refusal != nil {
 		problem.Write(w, problem.Of(refusal.Code, refusal.Reason))
 		return
@@ -63,8 +65,7 @@ func (p *Proxy) call(w http.ResponseWriter, r *http.Request) {
 }
 
 // read reads the call that the body describes.
-func (p *Proxy) read(w http.ResponseWriter, r *http.Request) (*judge.Ask, *judge.Refusal) {
-	body := newUpload(p.clock, w, r)
+func read(r *http.Request, body *upload) (*judge.Ask, *judge.Refusal) {
 	if body == nil {
 		return nil, badRequest("the body is empty: want JSON with service, method and url")
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"k8s.io/utils/clock"
 
 	"agentpassport.dev/operator/internal/gateway/decision"
@@ -32,6 +33,10 @@ const (
 	// BodyWait is how long a caller may take to send a whole body that is read into memory, and how long
 	// it may pause in one that is streamed, or in taking an answer.
 	BodyWait = 30 * time.Second
+
+	// bodyRoom is how many bytes of callers' bodies are in memory at once: whoever can reach the gateway may
+	// send one, before anybody knows whose it is.
+	bodyRoom = 256 << 20
 )
 
 // Judge decides on calls.
@@ -47,11 +52,12 @@ type Proxy struct {
 	judge      Judge
 	transports *dial.Transports
 	clock      clock.WithDelayedExecution
+	room       *semaphore.Weighted
 }
 
 // New makes the front.
 func New(judges Judge, transports *dial.Transports, clk clock.WithDelayedExecution) *Proxy {
-	return &Proxy{judge: judges, transports: transports, clock: clk}
+	return &Proxy{judge: judges, transports: transports, clock: clk, room: semaphore.NewWeighted(bodyRoom)}
 }
 
 // Before serves what belongs to the front, and leaves the rest to next. It decides by the request target

@@ -21,7 +21,8 @@ import (
 // reverse sends one call on as it came, streaming both ways.
 func (p *Proxy) reverse(w http.ResponseWriter, r *http.Request) {
 	service, reference := below(r.RequestURI)
-	body := newUpload(p.clock, w, r)
+	body := newUpload(p.clock, p.room, w, r)
+	defer body.release()
 	ask := &judge.Ask{
 		Front:   judge.FrontReverseProxy,
 		Tokens:  r.Header[headers.Passport],

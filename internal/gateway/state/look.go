@@ -20,6 +20,8 @@ const (
 	confirmedFor = time.Second
 	// liveLooks a second, for all tokens together, and how many may come at once.
 	liveLooks, liveBurst = 50, 100
+	// broughtWithin is how long a watch that is not lost may take to bring what it has, and more.
+	broughtWithin = time.Minute
 	// mostLiveBlocks is how many blocks of an agent a live look asks for.
 	mostLiveBlocks = 8
 )
@@ -72,7 +74,7 @@ func (v *View) blockOf(namespace, agent string) string {
 // says so, and the Situation is that of Look.
 func (v *View) LookLive(ctx context.Context, verified *Verified, service v1alpha1.ServiceName) (decision.Situation, error) {
 	situation := v.Look(verified, service)
-	if verified == nil || situation.Lost != "" || !v.mayLookLive(verified.Claims.ID) {
+	if verified == nil || situation.Lost != "" || v.wasDeleted(verified) || !v.mayLookLive(verified.Claims.ID) {
 		return situation, nil
 	}
 	// Whoever asks for the same passport meanwhile gets the same answer, and whoever gives up ends it for
@@ -91,6 +93,13 @@ func (v *View) LookLive(ctx context.Context, verified *Verified, service v1alpha
 		}
 		return v.merge(result.Val.(*live), verified, service), nil
 	}
+}
+
+// wasDeleted says whether a passport is not known that the watch would have brought by now, were it there:
+// whoever keeps old tokens has nobody ask the API server for them.
+func (v *View) wasDeleted(verified *Verified) bool {
+	_, found := v.jtis.get(verified.Claims.ID)
+	return !found && v.options.Clock.Since(time.Unix(verified.Claims.IssuedAt, 0)) > v.options.WatchSilence+broughtWithin
 }
 
 func (v *View) mayLookLive(jti string) bool {

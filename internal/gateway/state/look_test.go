@@ -257,6 +257,26 @@ func TestRefusedTokensDoNotHammerTheAPIServer(t *testing.T) {
 	}
 }
 
+// The watch would have brought a passport of a token this old: it is deleted, and nobody need be asked.
+func TestOldTokensOfDeletedPassportsAskNobody(t *testing.T) {
+	w := begin(t, nil)
+	_, passport, _ := w.ready("p")
+	gone := *passport
+	gone.UID = "00000000-0000-0000-0000-000000000000"
+	for age, asks := range map[time.Duration]bool{time.Minute: true, time.Hour: false} {
+		issued := time.Now().Add(-age)
+		old, _ := w.view.Token(w.token(&gone, ring, func(c *token.Claims) { c.SetTimes(issued, issued, issued.Add(time.Minute)) }))
+		before := w.gate.gets.Load()
+		if live, err := w.view.LookLive(t.Context(), old, "slack"); err != nil || live.Standing != nil {
+			t.Errorf("%s: %+v, %v", age, live, err)
+		}
+		if asked := w.gate.gets.Load() > before; asked != asks {
+			t.Errorf("%s: asked %t, want %t", age, asked, asks)
+		}
+		gone.UID += "0"
+	}
+}
+
 func TestALiveLookWithoutAPIServerIsAnError(t *testing.T) {
 	w := begin(t, nil)
 	agent, _, verified := w.ready("p")

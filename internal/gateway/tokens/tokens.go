@@ -23,24 +23,27 @@ type Manager interface {
 // Cache gives tokens. Its methods may be called by any goroutine.
 type Cache struct {
 	manager Manager
-	kept    *lru.Cache[string, wire.TokenAnswer]
-	asking  singleflight.Group
+	// verifies says whether a token verifies now.
+	verifies func(token string) bool
+	kept     *lru.Cache[string, wire.TokenAnswer]
+	asking   singleflight.Group
 }
 
-// New gives an empty cache over a manager.
-func New(manager Manager) (*Cache, error) {
+// New gives an empty cache over a manager. A token that is kept is given only while it verifies: the key that
+// signed it may be dropped.
+func New(manager Manager, verifies func(token string) bool) (*Cache, error) {
 	kept, err := lru.New[string, wire.TokenAnswer](maxTokens)
 	if err != nil {
 		return nil, err
 	}
-	return &Cache{manager: manager, kept: kept}, nil
+	return &Cache{manager: manager, verifies: verifies, kept: kept}, nil
 }
 
 // Token gives the token of an Active passport, whose stored expiry is at least the one that is given. That
 // the passport is Active is for the caller to know: a token that is kept is given without a question. The
 // error is one of the manager's.
 func (c *Cache) Token(ctx context.Context, namespace, name, uid string, expiry time.Time) (wire.TokenAnswer, error) {
-	if kept, ok := c.kept.Get(uid); ok && !kept.ExpiresAt.Before(expiry) {
+	if kept, ok := c.kept.Get(uid); ok && !kept.ExpiresAt.Before(expiry) && c.verifies(kept.Token) {
 		return kept, nil
 	}
 	request := wire.TokenRequest{Namespace: namespace, Name: name, UID: uid, ExpiresAt: expiry.UTC()}
@@ -61,8 +64,5 @@ func (c *Cache) Token(ctx context.Context, namespace, name, uid string, expiry t
 	}
 }
 
-// Forget drops what is kept of a passport: it has ended, or its token was signed by a key that is dropped.
+// Forget drops what is kept of a passport: it has ended.
 func (c *Cache) Forget(uid string) { c.kept.Remove(uid) }
-
-// Clear drops everything: a signing key was dropped.
-func (c *Cache) Clear() { c.kept.Purge() }
