@@ -163,7 +163,7 @@ func BenchmarkGatewayIssue(b *testing.B) {
 	g.overHTTP(ctx, b, 100, spread(100, 16))
 
 	for b.Loop() {
-		var direct, gated measurement
+		var direct, overHTTP measurement
 		var ratios, byCPU []float64
 		for round := range *rounds {
 			var directNow, httpNow measurement
@@ -177,14 +177,14 @@ func BenchmarkGatewayIssue(b *testing.B) {
 			}
 			ratios = append(ratios, httpNow.rate/directNow.rate)
 			byCPU = append(byCPU, directNow.cost.total()/httpNow.cost.total())
-			direct, gated = direct.better(directNow), gated.better(httpNow)
+			direct, overHTTP = direct.better(directNow), overHTTP.better(httpNow)
 		}
 		calm := g.overHTTP(ctx, b, 10**calmRate, paced(10**calmRate, *calmRate))
 		say("\nAPI server  %s\nHTTP        %s\nratio       %.2f (rounds: %.2f); %.2f by CPU time\ncalm        %s",
-			direct, gated, median(ratios), ratios, median(byCPU), calm)
-		say("\nms of CPU for each passport:\n  API server  %s\n  HTTP        %s", direct.cost, gated.cost)
+			direct, overHTTP, median(ratios), ratios, median(byCPU), calm)
+		say("\nms of CPU for each passport:\n  API server  %s\n  HTTP        %s", direct.cost, overHTTP.cost)
 		b.ReportMetric(direct.rate, "api-server/s")
-		b.ReportMetric(gated.rate, "http/s")
+		b.ReportMetric(overHTTP.rate, "http/s")
 		b.ReportMetric(median(ratios), "ratio")
 		b.ReportMetric(median(byCPU), "cpu-ratio")
 		b.ReportMetric(float64(calm.p50.Milliseconds()), "p50-ms")

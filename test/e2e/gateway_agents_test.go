@@ -63,10 +63,10 @@ var _ = Describe("Agents of the gateway", Ordered, func() {
 	})
 
 	It("run any command as a mission, which ends with it", func(ctx SpecContext) {
-		binary, err := process.Build(ctx, root, GinkgoT().TempDir(), "mission")
+		missions, err := process.Build(ctx, root, GinkgoT().TempDir(), "mission")
 		Expect(err).NotTo(HaveOccurred())
 		run := func(command string) (int, string) {
-			mission := exec.CommandContext(ctx, binary, "run", "--gateway="+g.URL, "--ca-file="+g.CAFile, "--bearer-file="+keyFile,
+			mission := exec.CommandContext(ctx, missions, "run", "--gateway="+g.URL, "--ca-file="+g.CAFile, "--bearer-file="+keyFile,
 				"--agent=support-bot", "--service=slack", "--intent=Say hello", "--", "sh", "-c", command)
 			out, err := mission.CombinedOutput()
 			if mission.ProcessState == nil {

@@ -105,7 +105,9 @@ func TestPartsAreNotHeard(t *testing.T) {
 		{"a watch", "watch=true", []string{"{}", "{}"}, true, []bool{true, true, false}},
 		{
 			"a watch that begins with what is there", "watch=true&sendInitialEvents=true",
-			[]string{"{}", end[:70], end[70:], "{}"}, true, []bool{false, false, true, true, false},
+			[]string{"{}", end[:70], end[70:], "{}"},
+			true,
+			[]bool{false, false, true, true, false},
 		},
 	} {
 		t.Run(test.what, func(t *testing.T) {
