@@ -184,8 +184,13 @@ func (j *Judge) rule(ctx context.Context, ask *Ask, token *state.Verified, s *de
 		return d
 	}
 	live, err := j.View.LookLive(ctx, token, ask.Request.Service)
-	if err != nil {
-		return d
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return d // nobody is there to be answered, and the record keeps what is known
+	case err != nil:
+		// What would be taken back in a moment is no reason for an agent to give up; an end stays one.
+		s.Lost = "the API server does not answer"
+		return decision.Decide(s, ask.Request)
 	}
 	*s = live
 	j.aim(ask, s)

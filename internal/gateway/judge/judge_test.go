@@ -2,6 +2,7 @@ package judge_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -32,6 +33,8 @@ type world struct {
 	via      *decision.Connection
 	records  []trail.Call
 	steps    []string
+	// mute is an API server that does not answer.
+	mute bool
 	// asking runs while the API server is asked who calls.
 	asking func()
 }
@@ -78,6 +81,9 @@ func (w *world) Look(*state.Verified, v1alpha1.ServiceName) decision.Situation {
 }
 
 func (w *world) LookLive(ctx context.Context, _ *state.Verified, _ v1alpha1.ServiceName) (decision.Situation, error) {
+	if w.mute {
+		return decision.Situation{}, errors.New("the API server does not answer")
+	}
 	return decision.Situation{Now: w.clock.Now(), Standing: w.live, Connection: w.via}, ctx.Err()
 }
 
@@ -150,6 +156,49 @@ func TestABodyOfAFreshPassport(t *testing.T) {
 	ask.Body = func() ([]byte, error) { return []byte(`{"channel":"general"}`), nil }
 	if v := w.judge().Judge(t.Context(), ask); !v.Allow {
 		t.Error(v.Decision)
+	}
+}
+
+// A refusal that rests on what may be old is not given where the API server cannot be asked: it may be wrong.
+// An end is none of these, since none is ever taken back.
+func TestAnAPIServerThatDoesNotAnswer(t *testing.T) {
+	expired := func(w *world) { w.clock.Step(2 * time.Hour) }
+	for name, test := range map[string]struct {
+		given func(*world)
+		want  decision.Code
+	}{
+		"alive":                {func(*world) {}, decision.Allowed},
+		"not seen yet":         {func(w *world) { w.standing = nil }, decision.CodeStateUnknown},
+		"past its last expiry": {expired, decision.CodeStateUnknown},
+		"revoked":              {(*world).end, decision.CodeRevoked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.mute = true
+			test.given(w)
+			v := w.judge().Judge(t.Context(), w.ask())
+			v.Done()
+			if v.Code != test.want || v.Allow != (test.want == decision.Allowed) {
+				t.Error(v.Decision)
+			}
+			for _, record := range w.records {
+				if record.Code != test.want {
+					t.Error(record)
+				}
+			}
+		})
+	}
+}
+
+// Whoever hangs up while the API server is asked does not hide behind that.
+func TestWhoHangsUpIsRecordedByWhatIsKnown(t *testing.T) {
+	w := newWorld(t)
+	w.clock.Step(2 * time.Hour)
+	ctx, gone := context.WithCancel(t.Context())
+	gone()
+	w.judge().Judge(ctx, w.ask()).Done()
+	if len(w.records) != 1 || w.records[0].Code != decision.CodeExpired {
+		t.Error(w.records)
 	}
 }
 

@@ -186,9 +186,15 @@ func TestRebinding(t *testing.T) {
 	}
 }
 
-// Bytes go through as they come, both ways at once.
+// Bytes go through as they come, both ways at once, also where they are looked at for a credential.
 func TestReverseProxyStreams(t *testing.T) {
-	w := newWorld(t, nil)
+	for name, spec := range map[string]*v1alpha1.ServiceCredential{"without a credential": nil, "with a credential": bearer} {
+		t.Run(name, func(t *testing.T) { checkStreams(t, newWorld(t, spec)) })
+	}
+}
+
+func checkStreams(t *testing.T, w *world) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httputil"
 	"strings"
@@ -117,6 +118,8 @@ func (c *passage) rewrite(p *httputil.ProxyRequest) {
 	}
 	if c.verdict.Credential != nil {
 		out.URL.RawQuery = c.verdict.Credential.Apply(out.Header, out.URL.RawQuery)
+		// The answer is looked at, and so has to be plain.
+		maps.DeleteFunc(out.Header, func(name string, _ []string) bool { return headers.AsSeen(name) == "Accept-Encoding" })
 	}
 }
 
@@ -124,18 +127,37 @@ func (c *passage) rewrite(p *httputil.ProxyRequest) {
 func (c *passage) answer(response *http.Response) error {
 	c.moved()
 	headers.Clean(response.Header, c.verdict.Credential)
-	response.Body = &answerBody{ReadCloser: response.Body, end: func() { headers.Clean(response.Trailer, c.verdict.Credential) }}
+	body := &answerBody{Reader: response.Body, Closer: response.Body}
+	body.end = func() { headers.Clean(response.Trailer, c.verdict.Credential) }
+	if c.verdict.Credential != nil && hasBody(response) {
+		body.Reader = c.verdict.Credential.Reader(response.Body)
+		// How long it becomes is known at its end alone.
+		response.ContentLength = -1
+		response.Header.Del("Content-Length")
+	}
+	response.Body = body
 	return nil
+}
+
+// hasBody says whether an answer may have a body (RFC 9112, section 6.3).
+func hasBody(response *http.Response) bool {
+	switch {
+	case response.Request.Method == http.MethodHead, response.ContentLength == 0:
+		return false
+	default:
+		return response.StatusCode != http.StatusNoContent && response.StatusCode != http.StatusNotModified
+	}
 }
 
 // answerBody cleans the trailer once it is known: at the end of the body.
 type answerBody struct {
-	io.ReadCloser
+	io.Reader
+	io.Closer
 	end func()
 }
 
 func (b *answerBody) Read(piece []byte) (int, error) {
-	n, err := b.ReadCloser.Read(piece)
+	n, err := b.Reader.Read(piece)
 	if errors.Is(err, io.EOF) {
 		b.end()
 	}
