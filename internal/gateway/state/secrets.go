@@ -93,6 +93,16 @@ func (s *secrets) leave(f *follower) {
 	}
 }
 
+// any gives one of the Secrets that are watched.
+func (s *secrets) any() (types.NamespacedName, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for secret := range s.watches {
+		return secret, true
+	}
+	return types.NamespacedName{}, false
+}
+
 // restart is called under the lock. The watch runs until running ends.
 func (s *secrets) restart(running context.Context, secret types.NamespacedName, w *secretWatch) {
 	if w.stop != nil {

@@ -83,6 +83,8 @@ type View struct {
 	cache cache.Cache
 	live  client.WithWatch
 	probe rest.Interface
+	// unheard is not listened to by the Contact.
+	unheard rest.Interface
 
 	passports   *index[types.UID, *known]
 	jtis        *index[string, *known]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -36,15 +37,22 @@ type watched struct {
 
 // connect makes the clients. All of them are heard by the Contact.
 func (v *View) connect() error {
+	unheard := rest.CopyConfig(v.options.Config)
+	unheard.QPS = -1
+	silent, err := corev1client.NewForConfig(unheard)
+	if err != nil {
+		return err
+	}
+	v.unheard = silent.RESTClient()
 	config := rest.CopyConfig(v.options.Config)
 	// The API server's own priority and fairness is the limit.
 	config.QPS = -1
 	config.Wrap(v.contact.Wrap)
-	url, _, err := rest.DefaultServerUrlFor(config)
+	base, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
 		return err
 	}
-	v.root = strings.TrimSuffix(url.Path, "/")
+	v.root = strings.TrimSuffix(base.Path, "/")
 	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return err
@@ -185,6 +193,30 @@ func feed[T any, O object[T]](
 	return nil
 }
 
+// urge has the API server find out how far etcd is, by a consistent read of each kind: only then does it send
+// bookmarks to the watches of a kind in which nothing changes, which would else be silent for minutes. These reads
+// are not heard by the Contact: they say nothing of the watches.
+func (v *View) urge(ctx context.Context) {
+	for _, path := range v.urged() {
+		if err := v.unheard.Get().RequestURI(path).Do(ctx).Error(); err != nil && ctx.Err() == nil {
+			v.options.Log.V(1).Info("a watch may fall silent: the API server did not say how far it is", "path", path, "error", err.Error())
+		}
+	}
+}
+
+// urged are the reads, each of a few objects at most.
+func (v *View) urged() []string {
+	own := v.root + "/apis/" + v1alpha1.GroupVersion.String() + "/namespaces/" + v.options.Namespace + "/"
+	paths := []string{
+		own + "passports", own + "agentpassports", own + "agentblocks", own + "serviceconnections",
+		v.root + "/api/v1/namespaces/" + v.options.Namespace + "/configmaps?fieldSelector=" + url.QueryEscape(byName(jwksConfigMap)),
+	}
+	if secret, found := v.secrets.any(); found {
+		paths = append(paths, v.root+"/api/v1/namespaces/"+secret.Namespace+"/secrets?fieldSelector="+url.QueryEscape(byName(secret.Name)))
+	}
+	return paths
+}
+
 // keepProbing asks the API server whether it is there, so that its silence means something while nobody
 // else asks it anything.
 func (v *View) keepProbing(ctx context.Context) error {
@@ -195,6 +227,7 @@ func (v *View) keepProbing(ctx context.Context) error {
 		if err := v.probe.Get().AbsPath("/readyz").Do(probing).Error(); err != nil && ctx.Err() == nil {
 			v.options.Log.Info("the API server is not ready", "error", err.Error())
 		}
+		v.urge(probing)
 		cancel()
 		select {
 		case <-ctx.Done():
