@@ -19,7 +19,7 @@ import (
 // behind that half a second is left of the half minute.
 func TestClientsThatStall(t *testing.T) {
 	behind := options
-	behind.Local = testingclock.NewFakePassiveClock(time.Now().Add(-30*time.Second + 500*time.Millisecond)) //nolint:forbidigo // real deadlines
+	behind.Local = testingclock.NewFakePassiveClock(time.Now().Add(-30*time.Second + 500*time.Millisecond))
 	server := httptest.NewServer(api.New(behind))
 	t.Cleanup(server.Close)
 	for _, request := range []string{
@@ -30,8 +30,8 @@ func TestClientsThatStall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer connection.Close()                                     //nolint:errcheck // a test
-		_ = connection.SetDeadline(time.Now().Add(10 * time.Second)) //nolint:forbidigo // real deadlines
+		t.Cleanup(func() { _ = connection.Close() })
+		_ = connection.SetDeadline(time.Now().Add(10 * time.Second))
 		if _, err := io.WriteString(connection, request); err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func TestClientsThatStall(t *testing.T) {
 
 // A deadline that has passed ends no later request on the same connection.
 func TestDeadlinesEndWithTheirRequest(t *testing.T) {
-	clock := testingclock.NewFakePassiveClock(time.Now()) //nolint:forbidigo // real deadlines
+	clock := testingclock.NewFakePassiveClock(time.Now())
 	set := options
 	set.Local = clock
 	server := httptest.NewServer(api.New(set))
