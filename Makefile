@@ -42,9 +42,10 @@ test: bin/manager ## Every test: unit, real API server, end to end. PACKAGES and
 	  CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -shuffle=on -timeout=45m $(TESTFLAGS) $(PACKAGES)
 
 .PHONY: bench
-bench: bin/manager ## Measure: the operator's issue rate against the ceiling of the API server.
+bench: bin/manager bin/gateway ## Measure: issue rates against the ceiling of the API server, and what a call through the gateway costs.
 	@assets="$$($(PLAYGROUND) assets)" && export KUBEBUILDER_ASSETS="$$assets" && \
-	  go test -run='^$$' -bench=. -benchtime=1x -timeout=30m $(TESTFLAGS) ./test/bench/...
+	  go test -run='^$$' -bench=. -timeout=30m $(TESTFLAGS) ./internal/gateway/... && \
+	  go test -run='^$$' -bench=. -benchtime=1x -timeout=90m $(TESTFLAGS) ./test/bench/...
 
 .PHONY: lint lint-code lint-api
 lint: lint-code lint-api ## Lint the code, and the API types against the Kubernetes API conventions.

@@ -138,7 +138,7 @@ var scenarios = []scenario{
 	{"a drift that a gateway reports", issued, func(w *world) { w.saw(w.mission(), "scope_drift") }},
 	{"a drift that revokes and blocks", watched(v1alpha1.ModeEnforced), func(w *world) { w.saw(w.mission(), "scope_drift") }},
 	{"a report that blocks a Logged mission's agent", watched(v1alpha1.ModeLogged), func(w *world) {
-		// Gateways see it after the report, by the clock that stamps both: the trail tells them in this order.
+		// The world's clock catches up with the API server's, which stamped the report: what is seen comes after it.
 		w.clock.SetTime(w.checkpoint("report").CreationTimestamp.Time)
 		w.saw(w.mission(), "constraint_violation", func(s *wire.Signal) { s.Count = 3 })
 		w.saw(w.mission(), "credential_burst", func(s *wire.Signal) { s.Gateway = "gateway-1" })

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -21,6 +22,9 @@ import (
 
 // +kubebuilder:rbac:groups=agentpassport.dev,resources=serviceconnections,verbs=get;list;watch
 // +kubebuilder:rbac:groups=agentpassport.dev,resources=serviceconnections/status,verbs=update
+
+// ownWriteWait is how long the cache takes to show a write, or a little more.
+const ownWriteWait = 100 * time.Millisecond
 
 // ServiceConnectionReconciler says on each ServiceConnection whether the gateways can serve it. They serve
 // it by what they see themselves; nothing waits for this.
@@ -48,8 +52,12 @@ func (r *ServiceConnectionReconciler) Reconcile(ctx context.Context, request ctr
 	if connection == nil {
 		return ctrl.Result{}, r.Reports.forget(ctx, request.NamespacedName)
 	}
-	if connection.DeletionTimestamp != nil || r.written.missingIn(connection) {
+	if connection.DeletionTimestamp != nil {
 		return ctrl.Result{}, nil
+	}
+	if r.written.missingIn(connection) {
+		// The watch brings no status back here: what a gateway has said meanwhile is looked at again.
+		return ctrl.Result{RequeueAfter: ownWriteWait}, nil
 	}
 	now := r.Clock.Now()
 	names, err := liveGateways(ctx, r.Client, r.Namespace, now)

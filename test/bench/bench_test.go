@@ -1,12 +1,15 @@
 // Package bench measures how fast the operator issues passports, against the ceiling of the API server
 // that it runs on: a plain client that makes the same three writes for each passport. Both are measured
 // in turns in one run, on API servers with the same CRDs and policies. It measures what the audit log costs
-// too: issuing with it and without, and appends to it.
+// too: issuing with it and without, and appends to it. Of the gateway it measures issues over HTTP, and how soon a
+// revocation counts.
 //
 //	make bench
 //	go test -run='^$' -bench=Issue -benchtime=1x ./test/bench -args -passports=1000 -rounds=3 -workers=64
 //	go test -run='^$' -bench=Trail -benchtime=1x ./test/bench -args -passports=300 -rounds=7
 //	go test -run='^$' -bench=Append -benchtime=1x ./test/bench -args -append-for=10s
+//	go test -run='^$' -bench=GatewayIssue -benchtime=1x ./test/bench -args -passports=300 -rounds=3
+//	go test -run='^$' -bench=Revoke -benchtime=1x ./test/bench -args -revocations=200
 package bench
 
 import (

@@ -26,20 +26,29 @@ func TestClientsThatStall(t *testing.T) {
 		"POST /v1/passports/verify HTTP/1.1\r\nHost: gateway\r\nContent-Length: 100\r\n\r\n{",
 		"GET /openapi.json HTTP/1.1\r\nHost: gateway\r\nContent-Length: 100\r\n\r\n{",
 	} {
-		connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(server.URL, "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = connection.Close() })
-		_ = connection.SetDeadline(time.Now().Add(10 * time.Second))
-		if _, err := io.WriteString(connection, request); err != nil {
-			t.Fatal(err)
-		}
 		// The answer, and then the end of the connection: a timeout of the test's own is an error.
-		if _, err := io.ReadAll(connection); err != nil {
+		if err := stall(t, server.URL, request); err != nil {
 			t.Errorf("%.30q: %v", request, err)
 		}
 	}
+}
+
+// stall sends a part of a request, and reads until the connection ends.
+func stall(t *testing.T, url, request string) error {
+	t.Helper()
+	connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		return err
+	}
+	defer connection.Close() //nolint:errcheck // a test
+	if err := connection.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(connection, request); err != nil {
+		return err
+	}
+	_, err = io.ReadAll(connection)
+	return err
 }
 
 // A deadline that has passed ends no later request on the same connection.

@@ -185,12 +185,10 @@ func connect(
 	if err != nil {
 		return api.Options{}, err
 	}
-	verifies := func(raw string) bool { //nolint:contextcheck // keys are read when a token asks for them
+	signed, err := tokens.New(&controller.TokenService{Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: now, Keys: keys}, func(raw string) bool { //nolint:contextcheck // as in the gateway
 		_, how := view.Token(raw)
 		return how == decision.TokenValid
-	}
-	manager := &controller.TokenService{Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: now, Keys: keys}
-	signed, err := tokens.New(manager, verifies)
+	})
 	if err != nil {
 		return api.Options{}, err
 	}
