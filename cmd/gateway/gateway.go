@@ -114,14 +114,15 @@ func newGateway(
 	if err != nil {
 		return nil, fmt.Errorf("--channel-url %s: %w", f.channelURL, err)
 	}
-	if err := g.remember(auditLog); err != nil {
+	if err := g.remember(auditLog); err != nil { //nolint:contextcheck // the spool writes until it is closed
 		return nil, err
 	}
 	judges, err := g.newJudge(callers)
 	if err != nil {
 		return nil, errors.Join(err, g.spool.Close())
 	}
-	if g.handler, err = g.newHandler(config, scheme, callers, auditLog, judges); err != nil {
+	g.handler, err = g.newHandler(config, scheme, callers, auditLog, judges) //nolint:contextcheck // keys are read when a token asks for them
+	if err != nil {
 		return nil, errors.Join(err, g.spool.Close())
 	}
 	g.extAuthz = extauthz.New(judges)
