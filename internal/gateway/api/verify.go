@@ -89,7 +89,8 @@ func standingReason(situation *decision.Situation) decision.Code {
 		return decision.CodeExpired
 	case standing.Phase != v1alpha1.PhaseActive:
 		return decision.CodeNotActive
-	case !situation.Now.Before(standing.Expiry):
+	case situation.Now.Unix() > standing.Expiry.Unix():
+		// The second of the expiry is in time, as it is for a call.
 		return decision.CodeExpired
 	case situation.Blocked != "":
 		return decision.CodeAgentBlocked
