@@ -188,7 +188,7 @@ func (s *service) lift(c *call, block *v1alpha1.AgentBlock, reason string) error
 	}
 	changed := block.DeepCopy()
 	changed.Spec.Lifted = &v1alpha1.BlockLift{Reason: reason, By: c.caller()}
-	err := s.Client.Patch(c.r.Context(), changed, client.MergeFrom(block))
+	err := s.patch(c.r.Context(), changed, block)
 	if err == nil || (!apierrors.IsInvalid(err) && !apierrors.IsNotFound(err)) {
 		return err
 	}

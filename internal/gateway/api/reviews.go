@@ -300,7 +300,7 @@ func decidable(checkout *v1alpha1.Checkout, review *v1alpha1.Review) error {
 func (s *service) setReview(ctx context.Context, checkout *v1alpha1.Checkout, review *v1alpha1.Review) (*v1alpha1.Checkout, error) {
 	changed := checkout.DeepCopy()
 	changed.Spec.Review = review
-	err := s.Client.Patch(ctx, changed, client.MergeFrom(checkout))
+	err := s.patch(ctx, changed, checkout)
 	if !apierrors.IsInvalid(err) {
 		return changed, err
 	}

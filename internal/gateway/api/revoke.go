@@ -105,7 +105,7 @@ func (s *service) revokeLive(ctx context.Context, by *v1alpha1.Actor, passport *
 	}
 	changed := passport.DeepCopy()
 	changed.Spec.Revocation = &v1alpha1.Revocation{Reason: reason, By: by}
-	err := s.Client.Patch(ctx, changed, client.MergeFrom(passport))
+	err := s.patch(ctx, changed, passport)
 	if err == nil || (!apierrors.IsInvalid(err) && !apierrors.IsConflict(err)) {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // File keeps reports in one file. Whatever stops the gateway, the file is either the old one or the new.
@@ -15,8 +16,10 @@ type File struct {
 	Path string
 }
 
-// Load gives what was kept; nothing where there is no file.
+// Load gives what was kept; nothing where there is no file. It removes what a Save that was cut off left behind,
+// so that nobody may save meanwhile.
 func (f File) Load() (Left, error) {
+	f.removeStale()
 	text, err := os.ReadFile(f.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Left{}, nil
@@ -32,12 +35,20 @@ func (f File) Load() (Left, error) {
 }
 
 // Save implements Store.
-func (f File) Save(left Left) (err error) {
+func (f File) Save(left Left) error {
 	text, err := json.Marshal(left)
 	if err != nil {
 		return err
 	}
-	fresh, err := os.CreateTemp(filepath.Dir(f.Path), filepath.Base(f.Path)+".*")
+	if err = f.replace(text); err != nil {
+		return err
+	}
+	return f.syncFolder()
+}
+
+// replace puts a new file in the place of the old one.
+func (f File) replace(text []byte) (err error) {
+	fresh, err := os.CreateTemp(filepath.Dir(f.Path), f.prefix()+"*")
 	if err != nil {
 		return err
 	}
@@ -52,4 +63,27 @@ func (f File) Save(left Left) (err error) {
 		return err
 	}
 	return os.Rename(fresh.Name(), f.Path)
+}
+
+// prefix is what the names of unfinished files begin with.
+func (f File) prefix() string { return filepath.Base(f.Path) + "." }
+
+// removeStale does what it can: a folder in disorder is no reason to lose what was kept.
+func (f File) removeStale() {
+	folder := filepath.Dir(f.Path)
+	entries, _ := os.ReadDir(folder)
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), f.prefix()) {
+			_ = os.Remove(filepath.Join(folder, entry.Name()))
+		}
+	}
+}
+
+// syncFolder makes the file's name last through a crash of the machine, as its bytes do.
+func (f File) syncFolder() error {
+	folder, err := os.Open(filepath.Dir(f.Path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
