@@ -3,6 +3,7 @@ package spool_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +15,6 @@ import (
 
 	"k8s.io/utils/clock"
 
-	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/gateway/spool"
 )
 
@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 // away is a log that takes nothing.
 type away struct{}
 
-func (away) Append(context.Context, ...audit.Record) ([]audit.Entry, error) { return nil, errAway }
+func (away) AppendRaw(context.Context, []json.RawMessage) error { return errAway }
 
 // appendUntilKilled appends from sixteen callers, and prints the number of each record that was acknowledged.
 func appendUntilKilled(dir string) error {

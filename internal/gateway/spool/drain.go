@@ -97,7 +97,7 @@ func (s *Spool) sendNext(ctx context.Context) (more bool, err error) {
 
 // batch is records of one segment, in their order, and where in it each of them ends.
 type batch struct {
-	records []audit.Record
+	records []json.RawMessage
 	ends    []int64
 }
 
@@ -124,8 +124,8 @@ func (s *Spool) load(from *segment, at, size int64) (b batch, err error) {
 		if len(b.records) == wire.MaxRecords {
 			break
 		}
-		var record audit.Record
-		if err := json.Unmarshal(frame.payload(raw), &record); err != nil {
+		record := json.RawMessage(frame.payload(raw))
+		if !json.Valid(record) {
 			if len(b.records) > 0 {
 				break
 			}
@@ -170,8 +170,8 @@ func (s *Spool) passRecord(from *segment, at int64, raw []byte, frame span) erro
 
 // send appends records to the log, and says how many of them are done with: in the log, or set aside since the
 // log will never take them. Of a request that is refused nothing is written, so that a half of it is tried.
-func (s *Spool) send(ctx context.Context, records []audit.Record) (done int, err error) {
-	_, err = s.Log.Append(ctx, records...)
+func (s *Spool) send(ctx context.Context, records []json.RawMessage) (done int, err error) {
+	err = s.Log.AppendRaw(ctx, records)
 	var bad *client.BadRecord
 	switch {
 	case err == nil:
@@ -191,15 +191,15 @@ func (s *Spool) send(ctx context.Context, records []audit.Record) (done int, err
 }
 
 // refuse sets a record aside.
-func (s *Spool) refuse(record audit.Record, why error) (done int, err error) {
-	raw, err := json.Marshal(record)
-	if err != nil {
-		return 0, err
-	}
+func (s *Spool) refuse(raw json.RawMessage, why error) (done int, err error) {
 	if err := s.setAside(raw, why.Error()); err != nil {
 		return 0, err
 	}
 	s.metrics.refused.Inc()
+	var record audit.Record
+	if err := json.Unmarshal(raw, &record); err != nil {
+		why = errors.Join(why, err)
+	}
 	s.Logger.Error(why, "the audit log will never take this record: it is in the file refused of the spool",
 		"dir", s.Dir, "id", record.ID, "action", record.Action, "namespace", record.Namespace)
 	return 1, nil

@@ -38,10 +38,10 @@ var (
 	ErrTooLarge = errors.New("the audit record is too large")
 )
 
-// AuditAppender takes records for good: the client of the audit log. A record whose id it knows is not
-// written again.
+// AuditAppender takes records, each as JSON, for good: the client of the audit log. A record whose id it knows is
+// not written again.
 type AuditAppender interface {
-	Append(ctx context.Context, records ...audit.Record) ([]audit.Entry, error)
+	AppendRaw(ctx context.Context, records []json.RawMessage) error
 }
 
 // Options are what a spool needs.

@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -34,7 +35,6 @@ import (
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/access"
-	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/gateway/decision"
 	"agentpassport.dev/operator/internal/gateway/dial"
 	"agentpassport.dev/operator/internal/gateway/extauthz"
@@ -186,7 +186,7 @@ func newJudge(b *testing.B, view *state.View) *judge.Judge {
 // everything is an audit log that takes all records at no cost.
 type everything struct{}
 
-func (everything) Append(context.Context, ...audit.Record) ([]audit.Entry, error) { return nil, nil }
+func (everything) AppendRaw(context.Context, []json.RawMessage) error { return nil }
 
 func check(b *testing.B, err error) {
 	b.Helper()

@@ -2,6 +2,7 @@ package trail_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -83,12 +84,18 @@ type log struct {
 	w  *world
 }
 
-func (l log) Append(ctx context.Context, records ...audit.Record) ([]audit.Entry, error) {
+func (l log) AppendRaw(ctx context.Context, raws []json.RawMessage) error {
+	records := make([]audit.Record, len(raws))
+	for i, raw := range raws {
+		if err := json.Unmarshal(raw, &records[i]); err != nil {
+			return err
+		}
+	}
 	entries, err := l.to.Append(ctx, records...)
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
 	l.w.entries = append(l.w.entries, entries...)
-	return entries, err
+	return err
 }
 
 func newWorld(t *testing.T) *world {
