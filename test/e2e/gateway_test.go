@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/pkg/passport"
 	"agentpassport.dev/operator/test/gateway"
 )
 
@@ -26,6 +27,8 @@ var _ = Describe("Gateways", Ordered, func() {
 		second *gateway.Gateway
 		slack  *service
 		bot    string
+		// auditor is the token of who may read the trail.
+		auditor string
 	)
 
 	BeforeAll(func(ctx SpecContext) {
@@ -35,6 +38,7 @@ var _ = Describe("Gateways", Ordered, func() {
 		slack = p.newService("slack")
 		p.ready("slack")
 		bot = p.key("support-bot")
+		auditor = p.auditor("agent-passport-auditor")
 	})
 
 	It("knows a token fresh from one at the other, on its first call", func() {
@@ -64,6 +68,42 @@ var _ = Describe("Gateways", Ordered, func() {
 		AddReportEntry("from revoke to refusal at both gateways", fmt.Sprintf("median %s, worst %s", took[len(took)/2], took[len(took)-1]))
 		// The worst is the machine's, which does other things too: `make bench` measures it.
 		Expect(took[len(took)/2]).To(BeNumerically("<", time.Second))
+	})
+
+	It("has what is revoked in the status list, for services that verify by themselves", func(ctx SpecContext) {
+		https, err := second.Client()
+		Expect(err).NotTo(HaveOccurred())
+		m := p.mission(first, bot)
+		for where, base := range map[string]string{"the issuer": calm.issuer, "a gateway": second.URL} {
+			verifier, err := passport.NewVerifier(calm.issuer, gateway.Audience, passport.WithBaseURL(base), passport.WithHTTPClient(https))
+			Expect(err).NotTo(HaveOccurred())
+			claims, err := verifier.Verify(ctx, m.Token)
+			Expect(err).NotTo(HaveOccurred(), where)
+			Expect(claims.Allows("slack")).To(BeTrue())
+		}
+		patch := []byte(`{"spec":{"revocation":{"reason":"It went astray"}}}`)
+		Expect(p.Admin().Patch(ctx, m.object(), client.RawPatch("application/merge-patch+json", patch))).To(Succeed())
+		Eventually(ctx, func() error {
+			// One that has fetched no list yet.
+			verifier, err := passport.NewVerifier(calm.issuer, gateway.Audience, passport.WithBaseURL(second.URL), passport.WithHTTPClient(https))
+			Expect(err).NotTo(HaveOccurred())
+			_, err = verifier.Verify(ctx, m.Token)
+			return err
+		}).Should(MatchError(passport.ErrRevoked))
+	})
+
+	It("puts the trace of a call into its record", func(ctx SpecContext) {
+		m := p.mission(first, bot)
+		header := http.Header{"X-Passport-Token": {m.Token}, "Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}
+		status, body, err := first.Ask(ctx, http.MethodGet, "/proxy/slack/api/api.test", m.key, header, "")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(status).To(Equal(http.StatusOK), body)
+		got := slack.requests()
+		Expect(got[len(got)-1].Header.Get("Traceparent")).To(Equal(header.Get("Traceparent")), "it goes on as it came")
+		Eventually(ctx, func() string {
+			_, rows := p.export(auditor, "namespace="+p.namespace+"&jti="+m.JTI)
+			return rows
+		}).Should(ContainSubstring(`"trace_id":"0af7651916cd43dd8448eb211c80319c"`))
 	})
 
 	It("uses a credential that was rotated within a second", func(ctx SpecContext) {
@@ -118,10 +158,9 @@ var _ = Describe("Gateways", Ordered, func() {
 		third.Kill()
 		Expect(calm.auditLog.Again(ctx)).To(Succeed())
 		Expect(third.Again(ctx)).To(Succeed())
-		token := p.auditor("agent-passport-auditor")
 		Eventually(ctx, func() int {
 			calls := 0
-			for _, row := range p.trail(token, m.JTI) {
+			for _, row := range p.trail(auditor, m.JTI) {
 				if row.Action == "credential.proxy" && row.Outcome == "success" {
 					calls++
 				}

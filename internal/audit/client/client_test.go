@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -91,6 +92,39 @@ func TestAppend(t *testing.T) {
 	}
 	if entries, err := c.Append(t.Context()); err != nil || entries != nil {
 		t.Error(entries, err)
+	}
+}
+
+// What is JSON already goes as it stands, and is done with once as many are answered for.
+func TestAppendRaw(t *testing.T) {
+	ca := audittest.NewAuthority(t)
+	entries := 0
+	var got []byte
+	s := server(t, ca, func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		if got, err = io.ReadAll(r.Body); err != nil {
+			t.Error(err)
+		}
+		said := wire.Appended{Entries: make([]audit.Entry, entries)}
+		if err := json.NewEncoder(w).Encode(said); err != nil {
+			t.Error(err)
+		}
+	})
+	c := newClient(t, client.Options{URL: s.URL, CA: ca.PEM})
+	entries = 2
+	if err := c.AppendRaw(t.Context(), []json.RawMessage{[]byte(`{"id":"a"}`), []byte(`{"id":"b"}`)}); err != nil || string(got) != `{"records":[{"id":"a"},{"id":"b"}]}` {
+		t.Errorf("%v %s", err, got)
+	}
+	entries = 1
+	if err := c.AppendRaw(t.Context(), []json.RawMessage{[]byte(`{}`), []byte(`{}`)}); !errors.Is(err, client.ErrUnavailable) {
+		t.Error(err)
+	}
+	var bad *client.BadRecord
+	if err := c.AppendRaw(t.Context(), make([]json.RawMessage, wire.MaxRecords+1)); !errors.As(err, &bad) {
+		t.Error(err)
+	}
+	if err := c.AppendRaw(t.Context(), nil); err != nil {
+		t.Error(err)
 	}
 }
 
