@@ -3,6 +3,7 @@ package credential
 import (
 	"bytes"
 	"io"
+	"slices"
 )
 
 // Reader gives what Scrub gives of the whole, as it comes: it keeps back only an end that the credential may
@@ -48,7 +49,7 @@ func (s *scrubber) Read(piece []byte) (int, error) {
 
 // take looks at the next piece.
 func (s *scrubber) take(piece []byte) {
-	text := append(s.held, piece...)
+	text := slices.Concat(s.held, piece)
 	s.clean = nil
 	for at := bytes.Index(text, s.form); at >= 0; at = bytes.Index(text, s.form) {
 		s.clean = append(append(s.clean, text[:at]...), redacted...)

@@ -40,7 +40,7 @@ func (f File) Save(left Left) error {
 	if err != nil {
 		return err
 	}
-	if err = f.replace(text); err != nil {
+	if err := f.replace(text); err != nil {
 		return err
 	}
 	return f.syncFolder()

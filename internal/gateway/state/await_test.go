@@ -38,19 +38,20 @@ func TestAwaitAPassport(t *testing.T) {
 	agent := w.agent("a")
 	passport := &v1alpha1.Passport{ObjectMeta: w.meta("p"), Spec: v1alpha1.PassportSpec{AgentRef: v1alpha1.AgentReference{Name: agent.Name}}}
 	w.do(admin.Create(ctx, passport))
+	uid := passport.UID // what follows writes into the object
 	active := waiting(func() (*v1alpha1.Passport, error) {
-		return w.view.Await(ctx, passport.UID, func(p *v1alpha1.Passport) bool { return p.Status.Phase == v1alpha1.PhaseRejected })
+		return w.view.Await(ctx, uid, func(p *v1alpha1.Passport) bool { return p.Status.Phase == v1alpha1.PhaseRejected })
 	})
 	w.status(passport, func(status *v1alpha1.PassportStatus) { status.Phase = v1alpha1.PhaseRejected })
-	if ended := <-active; ended.err != nil || ended.object.UID != passport.UID {
+	if ended := <-active; ended.err != nil || ended.object.UID != uid {
 		t.Errorf("%v", ended.err)
 	}
 	// At once where it is so already.
-	if _, err := w.view.Await(ctx, passport.UID, func(*v1alpha1.Passport) bool { return true }); err != nil {
+	if _, err := w.view.Await(ctx, uid, func(*v1alpha1.Passport) bool { return true }); err != nil {
 		t.Error(err)
 	}
 	never := func(*v1alpha1.Passport) bool { return false }
-	deleted := waiting(func() (*v1alpha1.Passport, error) { return w.view.Await(ctx, passport.UID, never) })
+	deleted := waiting(func() (*v1alpha1.Passport, error) { return w.view.Await(ctx, uid, never) })
 	w.do(admin.Delete(ctx, passport))
 	w.do(server.As(apiserver.Manager, nil).Patch(ctx, passport, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))))
 	if ended := <-deleted; !errors.Is(ended.err, state.ErrDeleted) {
@@ -75,10 +76,11 @@ func TestAwaitACheckpointAndACheckout(t *testing.T) {
 		PassportRef: v1alpha1.PassportReference{Name: "p"}, AgentRef: v1alpha1.AgentReference{Name: agent.Name},
 	}}
 	w.do(admin.Create(ctx, checkpoint))
+	uid := checkpoint.UID // what follows writes into the object
 	key := types.NamespacedName{Namespace: w.namespace, Name: "c"}
 	observed := func(c *v1alpha1.Checkpoint) bool { return c.Status.ObservedGeneration > 0 }
 	wait := waiting(func() (*v1alpha1.Checkpoint, error) {
-		return w.view.AwaitCheckpoint(ctx, key, checkpoint.UID, observed)
+		return w.view.AwaitCheckpoint(ctx, key, uid, observed)
 	})
 	checkpoint.Status.ObservedGeneration = 1
 	w.do(manager.Status().Update(ctx, checkpoint))
@@ -91,7 +93,7 @@ func TestAwaitACheckpointAndACheckout(t *testing.T) {
 		t.Error(err)
 	}
 	deleted := waiting(func() (*v1alpha1.Checkpoint, error) {
-		return w.view.AwaitCheckpoint(ctx, key, checkpoint.UID, func(*v1alpha1.Checkpoint) bool { return false })
+		return w.view.AwaitCheckpoint(ctx, key, uid, func(*v1alpha1.Checkpoint) bool { return false })
 	})
 	w.do(admin.Delete(ctx, checkpoint))
 	if ended := <-deleted; !errors.Is(ended.err, state.ErrDeleted) {
@@ -102,8 +104,9 @@ func TestAwaitACheckpointAndACheckout(t *testing.T) {
 		PassportRef: v1alpha1.PassportReference{Name: "p"}, AgentRef: v1alpha1.AgentReference{Name: agent.Name},
 	}}
 	w.do(admin.Create(ctx, checkout))
+	checkoutUID := checkout.UID
 	judged := waiting(func() (*v1alpha1.Checkout, error) {
-		return w.view.AwaitCheckout(ctx, key, checkout.UID, func(c *v1alpha1.Checkout) bool { return c.Status.ObservedGeneration > 0 })
+		return w.view.AwaitCheckout(ctx, key, checkoutUID, func(c *v1alpha1.Checkout) bool { return c.Status.ObservedGeneration > 0 })
 	})
 	checkout.Status.ObservedGeneration = 1
 	w.do(manager.Status().Update(ctx, checkout))
