@@ -193,9 +193,9 @@ func (p *place) mission(g *gateway.Gateway, key string) *httpMission {
 }
 
 func (m *httpMission) object() *v1alpha1.Passport {
-	passport := &v1alpha1.Passport{}
-	passport.Namespace, passport.Name = m.namespace, m.Name
-	return passport
+	object := &v1alpha1.Passport{}
+	object.Namespace, object.Name = m.namespace, m.Name
+	return object
 }
 
 // call sends a GET through POST /v1/proxy, and gives the gateway's status.
