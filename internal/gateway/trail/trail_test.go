@@ -385,7 +385,12 @@ func TestTheEndOfTheTrail(t *testing.T) {
 	}
 	w.Forged("10.9.9.9")
 	stop()
-	if told := steps(w.records(t)); len(told) != 101 {
+	// A mark that was being written when the trail was told to end is written again, and is the same record.
+	told := map[string]bool{}
+	for _, record := range w.records(t) {
+		told[record.ID] = true
+	}
+	if len(told) != 101 {
 		t.Error(len(told), told)
 	}
 }
