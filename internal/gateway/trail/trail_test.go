@@ -94,7 +94,12 @@ func (l log) AppendRaw(ctx context.Context, raws []json.RawMessage) error {
 	entries, err := l.to.Append(ctx, records...)
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
-	l.w.entries = append(l.w.entries, entries...)
+	for _, entry := range entries {
+		// A mark that was being written when the trail was told to end is written again, and is the same record.
+		if !slices.ContainsFunc(l.w.entries, func(one audit.Entry) bool { return one.Record.ID == entry.Record.ID }) {
+			l.w.entries = append(l.w.entries, entry)
+		}
+	}
 	return err
 }
 
@@ -385,12 +390,7 @@ func TestTheEndOfTheTrail(t *testing.T) {
 	}
 	w.Forged("10.9.9.9")
 	stop()
-	// A mark that was being written when the trail was told to end is written again, and is the same record.
-	told := map[string]bool{}
-	for _, record := range w.records(t) {
-		told[record.ID] = true
-	}
-	if len(told) != 101 {
+	if told := steps(w.records(t)); len(told) != 101 {
 		t.Error(len(told), told)
 	}
 }
