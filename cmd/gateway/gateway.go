@@ -147,7 +147,7 @@ func (g *gateway) remember(auditLog *auditclient.Client) (err error) {
 		left = signals.Left{}
 	}
 	g.pending = signals.NewPending(g.name, left)
-	g.reporter = &signals.Reporter{Pending: g.pending, Manager: g.channel, Store: kept, Clock: g.local, Log: g.log.WithName("signals")}
+	g.reporter = &signals.Reporter{Pending: g.pending, Manager: g.channel, Store: kept, Clock: g.now, Log: g.log.WithName("signals")}
 	g.trail = trail.New(trail.Options{
 		Gateway: trail.Gateway{
 			Name: g.name, Namespace: g.namespace, Username: "system:serviceaccount:" + g.namespace + ":agent-passport-gateway", Boot: trail.NewBoot(),
