@@ -38,6 +38,7 @@ import (
 	"agentpassport.dev/operator/internal/gateway/state"
 	"agentpassport.dev/operator/internal/gateway/tokens"
 	"agentpassport.dev/operator/internal/gateway/trail"
+	"agentpassport.dev/operator/internal/servingcert"
 )
 
 const (
@@ -108,8 +109,8 @@ func newGateway(
 		return nil, fmt.Errorf("--audit-log-url %s: %w", f.auditLog.URL, err)
 	}
 	g.channel, err = channelclient.New(channelclient.Options{
-		URL: f.channelURL, Clock: g.now, CAFile: filepath.Join(f.tlsDir, "ca.crt"),
-		CertFile: filepath.Join(f.tlsDir, "client.crt"), KeyFile: filepath.Join(f.tlsDir, "client.key"),
+		URL: f.channelURL, Clock: g.now, CAFile: filepath.Join(f.tlsDir, servingcert.ConfigMapKey),
+		CertFile: filepath.Join(f.tlsDir, servingcert.ClientCertKey), KeyFile: filepath.Join(f.tlsDir, servingcert.ClientKeyKey),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("--channel-url %s: %w", f.channelURL, err)
@@ -150,7 +151,7 @@ func (g *gateway) remember(auditLog *auditclient.Client) (err error) {
 	g.reporter = &signals.Reporter{Pending: g.pending, Manager: g.channel, Store: kept, Clock: g.now, Log: g.log.WithName("signals")}
 	g.trail = trail.New(trail.Options{
 		Gateway: trail.Gateway{
-			Name: g.name, Namespace: g.namespace, Username: "system:serviceaccount:" + g.namespace + ":agent-passport-gateway", Boot: trail.NewBoot(),
+			Name: g.name, Namespace: g.namespace, Username: servingcert.GatewayName(g.namespace), Boot: trail.NewBoot(),
 		},
 		Spool: g.spool, Clock: g.now, Logger: g.log.WithName("trail"),
 	})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"google.golang.org/grpc"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 )
 
@@ -23,7 +24,7 @@ const callsTimeout = 40 * time.Second
 func (f *flags) certificate(ctx context.Context, log logr.Logger) (*tls.Config, error) {
 	certFile, keyFile := f.certFile, f.privateKeyFile
 	if certFile == "" {
-		certFile, keyFile = filepath.Join(f.tlsDir, "tls.crt"), filepath.Join(f.tlsDir, "tls.key")
+		certFile, keyFile = filepath.Join(f.tlsDir, corev1.TLSCertKey), filepath.Join(f.tlsDir, corev1.TLSPrivateKeyKey)
 	}
 	files, err := certwatcher.New(certFile, keyFile)
 	if err != nil {
