@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	goflag "flag"
@@ -74,7 +75,7 @@ func newServeCommand() *cobra.Command {
 	set := command.Flags()
 	set.StringVar(&f.dataDir, "data-dir", "/var/lib/agent-passport-auditlog", "Where the log is, on a local file system such as ext4 or XFS, and its index.")
 	set.StringVar(&f.origin, "origin", defaultLogName, "The name of the log, which its checkpoints and events bear. It never changes.")
-	set.StringVar(&f.namespace, "namespace", envOr("POD_NAMESPACE", "agent-passport-system"), "The operator's own namespace: the keys, the authority and the mirrored head are there.")
+	set.StringVar(&f.namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), "agent-passport-system"), "The operator's own namespace: the keys, the authority and the mirrored head are there.")
 	set.StringVar(&f.keySecret, "key-secret", keysecret.Name, "The Secret of the private keys that sign checkpoints. It is made where it is not there, and a key that is added signs from then on.")
 	set.StringVar(&f.keyFile, "key-file", "", "The private keys in a file instead, one a line, the newest last, as golang.org/x/mod/sumdb/note writes them.")
 	set.BoolVar(&f.mirror, "mirror", true, "Mirror the newest head to ConfigMap "+mirror.Name+", and refuse to start with less than it shows.")
@@ -152,11 +153,4 @@ func serve(ctx context.Context, f *serveFlags) error {
 		return err
 	}
 	return mgr.Start(ctx)
-}
-
-func envOr(name, fallback string) string {
-	if value := os.Getenv(name); value != "" {
-		return value
-	}
-	return fallback
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	auditclient "agentpassport.dev/operator/internal/audit/client"
+	"agentpassport.dev/operator/internal/configfile"
 	"agentpassport.dev/operator/internal/gateway/judge"
 	"agentpassport.dev/operator/internal/review"
 )
@@ -67,7 +69,7 @@ func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	set.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "The address of /healthz and /readyz.")
 	set.StringVar(&f.name, "name", os.Getenv("POD_NAME"), "The name of this gateway, which no other has: its Pod's.")
 	set.StringVar(&f.uid, "uid", os.Getenv("POD_UID"), "The UID of its Pod, which its Lease goes with; empty: the Lease stays until it is given up.")
-	set.StringVar(&f.namespace, "namespace", envOr("POD_NAMESPACE", "agent-passport-system"), "The operator's own namespace: the public keys and the Leases of gateways are there.")
+	set.StringVar(&f.namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), "agent-passport-system"), "The operator's own namespace: the public keys and the Leases of gateways are there.")
 	set.StringVar(&f.issuer, "issuer", "http://agent-passport-issuer.agent-passport-system.svc", "The issuer of the tokens (iss), as the manager has it.")
 	set.StringVar(&f.audience, "audience", "agent-passport-gateway", "The audience that passports and callers' tokens must be for, as the manager's --gateway-audience.")
 	set.StringVar(&f.tlsDir, "tls-dir", "/etc/agent-passport-gateway", "Where the certificates that the manager keeps are mounted: tls.crt and tls.key, client.crt and client.key, ca.crt. They are read again when they change.")
@@ -94,23 +96,9 @@ func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	if err := f.check(set); err != nil {
 		return nil, err
 	}
-	return &f, f.readConfig()
-}
-
-// readConfig takes the thresholds from the config file, where there is one.
-func (f *flags) readConfig() error {
-	f.thresholds = review.DefaultThresholds()
-	if f.configFile == "" {
-		return nil
-	}
-	config, err := os.ReadFile(f.configFile)
-	if err != nil {
-		return fmt.Errorf("--config-file: %w", err)
-	}
-	if f.thresholds, err = review.ParseConfig(config); err != nil {
-		return fmt.Errorf("--config-file %s: %w", f.configFile, err)
-	}
-	return nil
+	var err error
+	f.thresholds, err = configfile.Thresholds(f.configFile)
+	return &f, err
 }
 
 func (f *flags) check(set *flag.FlagSet) error {
@@ -138,13 +126,6 @@ func (f *flags) check(set *flag.FlagSet) error {
 		return fmt.Errorf("--shutdown-delay %s: 0s to 1m", f.shutdownDelay)
 	}
 	return nil
-}
-
-func envOr(name, fallback string) string {
-	if value := os.Getenv(name); value != "" {
-		return value
-	}
-	return fallback
 }
 
 func main() {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -29,6 +30,7 @@ import (
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/apiclock"
 	"agentpassport.dev/operator/internal/audit/client"
+	"agentpassport.dev/operator/internal/configfile"
 	"agentpassport.dev/operator/internal/controller"
 	"agentpassport.dev/operator/internal/review"
 	"agentpassport.dev/operator/internal/token"
@@ -67,7 +69,7 @@ func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	set.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "The address of /healthz and /readyz.")
 	set.StringVar(&f.issuerAddress, "issuer-bind-address", ":8082", "The address that serves the JWKS, the OpenID configuration and the status lists over HTTP; 0 switches it off.")
 	set.BoolVar(&f.leaderElect, "leader-elect", false, "Let one replica at a time run the controllers. Needed with more than one.")
-	set.StringVar(&f.namespace, "namespace", envOr("POD_NAMESPACE", "agent-passport-system"), "The operator's own namespace: its keys, JWKS and lease are there.")
+	set.StringVar(&f.namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), "agent-passport-system"), "The operator's own namespace: its keys, JWKS and lease are there.")
 	set.StringVar(&f.serviceAccount, "service-account", "agent-passport-manager", "The operator's ServiceAccount in its namespace: whom namespaces consent to.")
 	set.StringVar(&f.issuer, "issuer", "http://agent-passport-issuer.agent-passport-system.svc", "The issuer of the tokens (iss): the URL under which verifiers reach --issuer-bind-address, over https where TLS stands in front of it. Changing it ends no live token, but verifiers have to know both.")
 	set.StringVar(&f.trustDomain, "trust-domain", "cluster.local", "The trust domain of the subjects (sub), as in SPIFFE IDs.")
@@ -89,23 +91,9 @@ func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	if err := f.check(set); err != nil {
 		return nil, err
 	}
-	return &f, f.readConfig()
-}
-
-// readConfig takes the thresholds from the config file, where there is one.
-func (f *flags) readConfig() error {
-	f.thresholds = review.DefaultThresholds()
-	if f.configFile == "" {
-		return nil
-	}
-	config, err := os.ReadFile(f.configFile)
-	if err != nil {
-		return fmt.Errorf("--config-file: %w", err)
-	}
-	if f.thresholds, err = review.ParseConfig(config); err != nil {
-		return fmt.Errorf("--config-file %s: %w", f.configFile, err)
-	}
-	return nil
+	var err error
+	f.thresholds, err = configfile.Thresholds(f.configFile)
+	return &f, err
 }
 
 func (f *flags) check(set *flag.FlagSet) error {
@@ -144,13 +132,6 @@ func names(into *[]string) func(string) error {
 		}
 		return nil
 	}
-}
-
-func envOr(name, fallback string) string {
-	if value := os.Getenv(name); value != "" {
-		return value
-	}
-	return fallback
 }
 
 func main() {
