@@ -113,6 +113,21 @@ var _ = Describe("What a gateway reports", func() {
 		Expect(lifecycle.Blocking(w.view().blocks.Items, "support-bot")).To(HaveLen(1))
 		Expect(w.mission().Status.Phase).To(Equal(v1alpha1.PhaseCheckedOut))
 	})
+
+	It("after the verdict blocks for itself: an approval lifts what the mission was judged by alone", func(ctx context.Context) {
+		w := newWorld(ctx)
+		watched(v1alpha1.ModeEnforced)(w)
+		w.settle()
+		w.checkout("done", using("stripe"))
+		w.settle()
+		Expect(lifecycle.Blocking(w.view().blocks.Items, "support-bot")).To(HaveLen(1), "for the flags")
+		w.saw(w.mission(), "scope_drift")
+		w.review("done", v1alpha1.DecisionApproved, "agreed")
+		w.settle()
+		blocks := lifecycle.Blocking(w.view().blocks.Items, "support-bot")
+		Expect(blocks).To(HaveLen(1))
+		Expect(blocks[0].Spec.Reason).To(HavePrefix("scope_drift on passport mission"))
+	})
 })
 
 var _ = Describe("A verdict on what gateways saw", func() {

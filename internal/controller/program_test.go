@@ -502,12 +502,21 @@ func (p *program) checkCheckout(now *view, checkout *v1alpha1.Checkout) {
 	own := 0
 	for i := range now.blocks.Items {
 		block := &now.blocks.Items[i]
-		if cause := block.Spec.Cause; cause != nil && (cause.UID == checkout.UID || cause.UID == status.PassportUID) && block.Spec.Lifted == nil {
+		if cause := block.Spec.Cause; cause != nil && block.Spec.Lifted == nil && (cause.UID == checkout.UID || judgedBy(checkout, block)) {
 			own++
 		}
 	}
 	limit := map[v1alpha1.Decision]int{v1alpha1.DecisionApproved: 0, v1alpha1.DecisionBlocked: 1}[checkout.Spec.Review.Decision]
 	Expect(own).To(BeNumerically("<=", limit), "blocks of %s in force after it was %s", checkout.Name, checkout.Spec.Review.Decision)
+}
+
+// judgedBy says whether a signal that a mission was judged by made a block. What a gateway reports after the
+// verdict blocks the agent for itself: no reviewer has seen it.
+func judgedBy(checkout *v1alpha1.Checkout, block *v1alpha1.AgentBlock) bool {
+	return block.Spec.Cause.UID == checkout.Status.PassportUID &&
+		slices.ContainsFunc(checkout.Status.Mission.Signals, func(signal v1alpha1.Signal) bool {
+			return strings.HasPrefix(block.Spec.Reason, signal.Type+" on passport ")
+		})
 }
 
 // fed compares the agent's baseline with the missions that were accepted. One whose Checkout a person
