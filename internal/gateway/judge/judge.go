@@ -268,19 +268,21 @@ func (j *Judge) record(ctx context.Context, ask *Ask, v *Verdict) bool {
 		ctx = lasting
 	}
 	now := j.Clock.Now()
+	err := j.Trail.Call(ctx, trail.Call{
+		Standing: v.standing, Front: ask.Front, Service: ask.Request.Service, Method: ask.Request.Method,
+		Target: ask.Request.Target, Code: v.Code, Allowed: v.Allow, Declared: v.Declared,
+		Caller: v.caller, Source: ask.Source, Trace: trace.SpanContextFromContext(ctx), At: now,
+	})
+	if err != nil {
+		j.Log.Error(err, "a call could not be recorded", "passport", v.standing.JTI, "code", v.Code)
+		if v.Allow {
+			return false // it does not go out, and is no use of the service
+		}
+	}
 	j.Signals.Note(signals.Seen{
 		Standing: v.standing, Service: ask.Request.Service, Method: ask.Request.Method, Path: ask.Request.Target.Path,
 		Code: v.Code, Allowed: v.Allow, Declared: v.Declared, Credential: v.Credential != nil, At: now,
 	})
-	span := trace.SpanContextFromContext(ctx)
-	err := j.Trail.Call(ctx, trail.Call{
-		Standing: v.standing, Front: ask.Front, Service: ask.Request.Service, Method: ask.Request.Method,
-		Target: ask.Request.Target, Code: v.Code, Allowed: v.Allow, Declared: v.Declared,
-		Caller: v.caller, Source: ask.Source, Trace: span, At: now,
-	})
-	if err != nil {
-		j.Log.Error(err, "a call could not be recorded", "passport", v.standing.JTI, "code", v.Code)
-	}
 	return err == nil
 }
 

@@ -33,6 +33,9 @@ type world struct {
 	via      *decision.Connection
 	records  []trail.Call
 	steps    []string
+	noted    []signals.Seen
+	// full is a trail that has no room.
+	full bool
 	// mute is an API server that does not answer.
 	mute bool
 	// asking runs while the API server is asked who calls.
@@ -103,12 +106,16 @@ func (w *world) Call(ctx context.Context, call trail.Call) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if w.full {
+		return errors.New("the audit spool is full")
+	}
 	w.records = append(w.records, call)
 	return nil
 }
 
+func (w *world) Note(seen signals.Seen) { w.noted = append(w.noted, seen) }
+
 func (*world) Forged(string)                    {}
-func (*world) Note(signals.Seen)                {}
 func (*world) Client(string) bool               { return true }
 func (*world) Passport(*decision.Standing) bool { return true }
 
@@ -246,5 +253,23 @@ func TestARefusalOfWhoHasGoneIsRecorded(t *testing.T) {
 	v.Done()
 	if v.Code != decision.CodeForeignTarget || len(w.records) != 1 || w.records[0].Code != decision.CodeForeignTarget {
 		t.Error(v.Decision, w.records)
+	}
+}
+
+// What could not be recorded did not go out, and no detector counts it among the calls that did. A refusal is one
+// all the same.
+func TestACallThatCannotBeRecorded(t *testing.T) {
+	w := newWorld(t)
+	w.full = true
+	v := w.judge().Judge(t.Context(), w.ask())
+	v.Done()
+	if v.Code != decision.CodeAuditUnavailable || len(w.noted) != 0 {
+		t.Error(v.Decision, w.noted)
+	}
+	ask := w.ask()
+	ask.Target = target.Full("https://elsewhere.example/")
+	w.judge().Judge(t.Context(), ask).Done()
+	if len(w.noted) != 1 || w.noted[0].Code != decision.CodeForeignTarget || w.noted[0].Allowed {
+		t.Error(w.noted)
 	}
 }
