@@ -32,6 +32,32 @@ func TestReverseProxyScrubsBodies(t *testing.T) {
 	}
 }
 
+// Of an answer with a length the caller learns how long it became, unless it is too long to be held.
+func TestReverseProxyKeepsTheLengthOfShortAnswers(t *testing.T) {
+	for _, test := range []struct {
+		pad  int
+		want int64
+	}{{0, int64(len("got [credential]!"))}, {64 << 10, -1}} {
+		w := newWorld(t, bearer)
+		pad := strings.Repeat("x", test.pad)
+		w.upstream.Answer(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%sgot %s!", test.pad+len(fronttest.Secret)+5, pad, fronttest.Secret))
+		response, body := w.raw(lines("GET /proxy/slack/a HTTP/1.1", "Connection: close"))
+		if response.ContentLength != test.want || body != pad+"got [credential]!" {
+			t.Errorf("%d bytes: length %d, want %d; %d bytes came", test.pad, response.ContentLength, test.want, len(body))
+		}
+	}
+}
+
+// A short answer that breaks off is no answer: nothing of it has gone out yet.
+func TestReverseProxyRefusesHalfAnAnswer(t *testing.T) {
+	w := newWorld(t, bearer)
+	w.upstream.Answer("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 100\r\n\r\nhalf")
+	response, body := w.raw(lines("GET /proxy/slack/a HTTP/1.1", "Connection: close"))
+	if response.StatusCode != http.StatusBadGateway || strings.Contains(body, "half") {
+		t.Errorf("got %d %q", response.StatusCode, body)
+	}
+}
+
 // Without a credential there is nothing to look for: the encoding and the length go through.
 func TestReverseProxyLeavesBodiesAloneWithoutACredential(t *testing.T) {
 	w := newWorld(t, nil)

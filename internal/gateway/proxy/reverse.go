@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httputil"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -130,13 +132,54 @@ func (c *passage) answer(response *http.Response) error {
 	body := &answerBody{Reader: response.Body, Closer: response.Body}
 	body.end = func() { headers.Clean(response.Trailer, c.verdict.Credential) }
 	if c.verdict.Credential != nil && hasBody(response) {
-		body.Reader = c.verdict.Credential.Reader(response.Body)
-		// How long it becomes is known at its end alone.
-		response.ContentLength = -1
-		response.Header.Del("Content-Length")
+		if err := c.scrub(response, body); err != nil {
+			return err
+		}
 	}
 	response.Body = body
 	return nil
+}
+
+// maxWhole is how long an answer may be, in bytes, that is read whole before it is passed on.
+const maxWhole = 64 << 10
+
+// scrub takes the credential out of the body of an answer. A short one is looked at whole, and keeps a length; any
+// other one is passed on as it comes.
+func (c *passage) scrub(response *http.Response, body *answerBody) error {
+	credential, length := c.verdict.Credential, response.ContentLength
+	if length < 0 || length > maxWhole || len(response.Trailer) > 0 {
+		body.Reader = credential.Reader(response.Body)
+		// How long it becomes is known at its end alone.
+		response.ContentLength = -1
+		response.Header.Del("Content-Length")
+		return nil
+	}
+	var read bytes.Buffer
+	read.Grow(int(length) + bytes.MinRead) // so that it never has to grow again
+	if _, err := read.ReadFrom(&moving{from: response.Body, moved: c.moved}); err != nil {
+		return err
+	}
+	whole := read.Bytes()
+	if credential.ReflectedIn(whole) {
+		whole = credential.Scrub(whole)
+	}
+	body.Reader = bytes.NewReader(whole)
+	response.ContentLength = int64(len(whole))
+	response.Header.Set("Content-Length", strconv.Itoa(len(whole)))
+	return nil
+}
+
+// moving tells of all that is read.
+type moving struct {
+	from  io.Reader
+	moved func()
+}
+
+// Read implements io.Reader.
+func (m *moving) Read(piece []byte) (int, error) {
+	n, err := m.from.Read(piece)
+	m.moved()
+	return n, err
 }
 
 // hasBody says whether an answer may have a body (RFC 9112, section 6.3).
