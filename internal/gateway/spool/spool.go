@@ -243,7 +243,9 @@ func (s *Spool) enqueue(payload []byte) (*commit, error) {
 	}
 	s.next.frames = appendFrame(s.next.frames, payload)
 	s.next.records++
-	wake(s.written)
+	if s.next.records == 1 || s.next.records == fewRecords { // the writer looks at all that wait
+		wake(s.written)
+	}
 	return s.next, nil
 }
 

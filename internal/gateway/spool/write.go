@@ -5,6 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"time"
+)
+
+// What a write costs is its fsync, however many records it has. So where many append at once, a write of few
+// records waits a moment for more. Who appends alone, or among few, never waits.
+const (
+	// crowd is how many records in one write show that many append at once.
+	crowd = 4
+	// fewRecords in a write are too few to go at once in a crowd.
+	fewRecords = 32
+	// moment is how long such a write waits at most.
+	moment = 2 * time.Millisecond
 )
 
 func newCommit(buffer []byte) *commit {
@@ -13,25 +25,52 @@ func newCommit(buffer []byte) *commit {
 
 // write puts what waits on disk, until the context ends and nothing waits any longer.
 func (s *Spool) write(ctx context.Context) {
+	var last int64
 	for {
 		select {
 		case <-ctx.Done():
 			s.commit() // nobody can append any more
 			return
 		case <-s.written:
-			s.commit()
+			if last >= crowd {
+				s.gather(ctx)
+			}
+			if written := s.commit(); written > 0 {
+				last = written
+			}
 		}
 	}
 }
 
-// commit writes what waits. It alone writes.
-func (s *Spool) commit() {
+// gather waits a moment for more records, as long as there are few.
+func (s *Spool) gather(ctx context.Context) {
+	timer := s.Clock.NewTimer(moment)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		waiting := s.next.records
+		s.mu.Unlock()
+		if waiting == 0 || waiting >= fewRecords { // none: the drainer has woken us
+			return
+		}
+		select {
+		case <-s.written:
+		case <-timer.C():
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// commit writes what waits, and says how many records that were. It alone writes.
+func (s *Spool) commit() int64 {
 	s.mu.Lock()
 	s.emptyActive()
 	batch := s.next
 	if batch.records == 0 {
 		s.mu.Unlock()
-		return
+		return 0
 	}
 	s.next, s.spare = newCommit(s.spare), nil
 	s.writing = int64(len(batch.frames))
@@ -57,6 +96,7 @@ func (s *Spool) commit() {
 	s.mu.Unlock()
 	close(batch.done)
 	wake(s.wanted)
+	return batch.records
 }
 
 // store writes a batch behind what is there. Where that fails nobody knows what is on disk: the next one goes
