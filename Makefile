@@ -38,8 +38,12 @@ build: bin/manager bin/auditlog bin/gateway bin/mission ## Build the operator's 
 .PHONY: test
 test: bin/manager ## Every test: unit, real API server, end to end. PACKAGES and TESTFLAGS narrow it.
 	@echo "make test: race detector $(if $(RACE),on,off (no C compiler found))"
-	@assets="$$($(PLAYGROUND) assets)" && export KUBEBUILDER_ASSETS="$$assets" && \
-	  CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -shuffle=on -timeout=45m $(TESTFLAGS) $(PACKAGES)
+	@assets="$$($(PLAYGROUND) assets)" && export KUBEBUILDER_ASSETS="$$assets" && status=0; \
+	  CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -shuffle=on -timeout=45m $(TESTFLAGS) $(PACKAGES) || status=1; \
+	  $(if $(SWEPT),hack/sweeps.sh $(TESTFLAGS) || status=1;) exit $$status
+
+# The sweeps of the controllers skip themselves under the race detector: see internal/controller/sweep_test.go.
+SWEPT = $(and $(RACE),$(filter ./... ./internal/... ./internal/controller/... ./internal/controller,$(PACKAGES)))
 
 .PHONY: bench
 bench: bin/manager bin/gateway ## Measure: issue rates against the ceiling of the API server, and what a call through the gateway costs.

@@ -348,14 +348,15 @@ func (w *world) watchTokens() (check func()) {
 // claims.
 var _ = Describe("A crash", func() {
 	for _, s := range scenarios {
-		It("at any write of "+s.name+" changes nothing about its end", func(ctx context.Context) {
+		It("at any write of "+s.name+" changes nothing about its end", crashSweep, func(ctx context.Context) {
+			aSweep()
 			w := newWorld(ctx)
 			attempts := s.play(w, &crash{})
 			want := w.endState()
 			Expect(attempts).To(BeNumerically(">", 0))
 			// Each in a namespace of its own, a few at a time: the API server answers several at once.
 			var playing sync.WaitGroup
-			places := make(chan struct{}, 4)
+			places := make(chan struct{}, 8)
 			for at := 1; at <= attempts; at++ {
 				places <- struct{}{}
 				playing.Go(func() {

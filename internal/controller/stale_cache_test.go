@@ -143,7 +143,8 @@ func (w *world) takeOver(behind *view) {
 var _ = Describe("An operator that takes over with an old cache", func() {
 	// Views as they were after each of the operator's own writes, from one to all of them behind.
 	for _, s := range scenarios {
-		It("changes nothing about the end of "+s.name+", however far behind it is", func(ctx context.Context) {
+		It("changes nothing about the end of "+s.name+", however far behind it is", takeoverSweep, func(ctx context.Context) {
+			aSweep()
 			w := newWorld(ctx)
 			var views []*view
 			w.fault = func(_ int, _ string, land func() error) error {

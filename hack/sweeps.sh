@@ -1,0 +1,9 @@
+#!/bin/sh
+# Plays the sweeps of the controllers, both at once and without the race detector. KUBEBUILDER_ASSETS says where
+# kube-apiserver is; what is given goes to `go test`. `make test` calls it.
+export CGO_ENABLED=0
+go test -timeout=45m -ginkgo.label-filter=crash ./internal/controller "$@" &
+crash=$!
+go test -timeout=45m -ginkgo.label-filter=takeover ./internal/controller "$@"
+takeover=$?
+wait "$crash" && exit "$takeover"
