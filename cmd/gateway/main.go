@@ -11,7 +11,6 @@ import (
 	stdlog "log"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // every way to authenticate that kubectl has
@@ -21,6 +20,7 @@ import (
 
 	auditclient "agentpassport.dev/operator/internal/audit/client"
 	"agentpassport.dev/operator/internal/configfile"
+	"agentpassport.dev/operator/internal/flagvalue"
 	"agentpassport.dev/operator/internal/gateway/judge"
 	"agentpassport.dev/operator/internal/review"
 )
@@ -60,10 +60,7 @@ func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	set.StringVar(&f.address, "bind-address", ":8443", "The address of the HTTP API and the proxies, over HTTPS.")
 	set.StringVar(&f.extAuthzAddress, "ext-authz-bind-address", "0", "The address of Envoy's ext_authz, gRPC over TLS, such as :9001; 0 switches it off. It needs the next two.")
 	set.StringVar(&f.extAuthzClientCA, "ext-authz-client-ca-file", "", "The authorities that sign the certificates of the proxies that ask ext_authz, PEM, read for every connection. Answers hold credentials.")
-	set.Func("ext-authz-clients", "The names (common name, DNS or URI) of these certificates, apart by commas: those of proxies, and of no agent.", func(names string) error {
-		f.extAuthzClients = strings.Split(names, ",")
-		return nil
-	})
+	set.Func("ext-authz-clients", "The names (common name, DNS or URI) of these certificates, apart by commas: those of proxies, and of no agent.", flagvalue.Names(&f.extAuthzClients))
 	set.StringVar(&f.metricsAddress, "metrics-bind-address", ":8080", "The address of the metrics endpoint; 0 switches it off.")
 	set.BoolVar(&f.metricsSecure, "metrics-secure", true, "Serve metrics over HTTPS, to those whom RBAC lets get /metrics.")
 	set.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "The address of /healthz and /readyz.")

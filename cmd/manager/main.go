@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -32,6 +31,7 @@ import (
 	"agentpassport.dev/operator/internal/audit/client"
 	"agentpassport.dev/operator/internal/configfile"
 	"agentpassport.dev/operator/internal/controller"
+	"agentpassport.dev/operator/internal/flagvalue"
 	"agentpassport.dev/operator/internal/review"
 	"agentpassport.dev/operator/internal/token"
 )
@@ -75,9 +75,9 @@ func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	set.StringVar(&f.trustDomain, "trust-domain", "cluster.local", "The trust domain of the subjects (sub), as in SPIFFE IDs.")
 	set.StringVar(&f.gatewayAudience, "gateway-audience", "agent-passport-gateway", "The gateway's audience, which every token is for.")
 	set.StringVar(&f.channelAddress, "channel-bind-address", ":9443", "The address that serves tokens to gateways, which show a certificate of ours; 0 switches it off.")
-	set.Func("channel-serving-names", "Names and addresses under which gateways reach --channel-bind-address, separated by commas; none: those of Service agent-passport-channel.", names(&f.channelNames))
+	set.Func("channel-serving-names", "Names and addresses under which gateways reach --channel-bind-address, separated by commas; none: those of Service agent-passport-channel.", flagvalue.Names(&f.channelNames))
 	set.StringVar(&f.gatewayURL, "gateway-url", "", "The URL of the gateway, for token Secrets; empty: they say nothing of it.")
-	set.Func("gateway-serving-names", "Further names and addresses for the gateway's certificate, separated by commas, beside those of Service agent-passport-gateway.", names(&f.gatewayNames))
+	set.Func("gateway-serving-names", "Further names and addresses for the gateway's certificate, separated by commas, beside those of Service agent-passport-gateway.", flagvalue.Names(&f.gatewayNames))
 	set.DurationVar(&f.rotation, "key-rotation-interval", 30*24*time.Hour, "How long a key signs; at least one hour.")
 	set.IntVar(&f.passportWorkers, "passport-workers", 64, "How many passports are worked on at once.")
 	set.StringVar(&f.configFile, "config-file", "", "The config file, YAML with the thresholds of the detectors; empty: the defaults. It is read at the start.")
@@ -119,19 +119,6 @@ func (f *flags) check(set *flag.FlagSet) error {
 func isURL(text string) bool {
 	parsed, err := url.Parse(text)
 	return err == nil && parsed.Host != "" && (parsed.Scheme == "https" || parsed.Scheme == "http") && parsed.RawQuery == "" && parsed.Fragment == ""
-}
-
-// names reads names that are separated by commas.
-func names(into *[]string) func(string) error {
-	return func(value string) error {
-		*into = nil
-		for name := range strings.SplitSeq(value, ",") {
-			if name = strings.TrimSpace(name); name != "" {
-				*into = append(*into, name)
-			}
-		}
-		return nil
-	}
 }
 
 func main() {
