@@ -153,8 +153,13 @@ func run(ctx context.Context, f *flags) error {
 		metricsOptions.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	timeout := shutdownTimeout
+	fresh, err := controller.NewFreshness(config, f.namespace, clock.RealClock{})
+	if err != nil {
+		return err
+	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
+		NewCache:                      fresh.NewCache,
 		Cache:                         controller.CacheOptions(f.namespace),
 		Client:                        controller.ClientOptions(),
 		Metrics:                       metricsOptions,
@@ -186,6 +191,10 @@ func run(ctx context.Context, f *flags) error {
 		PassportWorkers:  f.passportWorkers,
 		GatewayURL:       f.gatewayURL,
 		GatewayNames:     f.gatewayNames,
+		Fresh:            fresh,
+	}
+	if err := mgr.Add(fresh); err != nil {
+		return err
 	}
 	if f.channelAddress != "0" {
 		options.Channel = &controller.ChannelAuthority{}

@@ -73,6 +73,8 @@ type Options struct {
 	GatewayURL string
 	// GatewayNames are names under which clients reach the gateway, beside that of its Service.
 	GatewayNames []string
+	// Fresh says whether the cache may be behind; nil: nobody asks.
+	Fresh *Freshness
 	// Connections are what gateways say of credentials; nil: nobody says anything.
 	Connections *ConnectionReports
 	// Thresholds of the detectors; zero: the defaults.

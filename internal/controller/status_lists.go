@@ -32,6 +32,7 @@ type StatusLists struct {
 	clock  clock.PassiveClock
 	keys   *Keyring
 	issuer string
+	fresh  *Freshness
 
 	mu sync.Mutex
 	// lookedAt is when the last look began, and looked or failed is what it gave.
@@ -53,17 +54,21 @@ type signedList struct {
 // NewStatusLists gives the status lists of all passports that a cache shows. The client reads ConfigMaps live.
 func NewStatusLists(cached client.Reader, c client.Client, o Options) *StatusLists {
 	return &StatusLists{
-		cached: cached, ended: newEndedPassports(c, o), clock: o.Clock, keys: o.Keys, issuer: o.Issuer, signed: map[listID]signedList{},
+		cached: cached, ended: newEndedPassports(c, o), clock: o.Clock, keys: o.Keys, issuer: o.Issuer, fresh: o.Fresh,
+		signed: map[listID]signedList{},
 	}
 }
 
 // List gives the signed list of an epoch by its number, at most a second old in what it says. The error is
-// token.ErrNoStatusList where no passport is in it. It fails where the API server does not answer: a replica that
-// is cut off must not vouch for what it knew last.
+// token.ErrNoStatusList where no passport is in it. It fails where the API server does not answer, and where a watch has
+// fallen silent: a replica that is cut off must not vouch for what it knew last.
 func (s *StatusLists) List(ctx context.Context, epoch, list int64) (string, error) {
 	ring, ok := s.keys.Ring()
 	if !ok {
 		return "", fmt.Errorf("the signing keys are not loaded yet")
+	}
+	if err := s.fresh.Stale(); err != nil {
+		return "", err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/contact"
 	"agentpassport.dev/operator/internal/gateway/credential"
 	"agentpassport.dev/operator/internal/gateway/decision"
 )
@@ -83,7 +84,7 @@ type follower struct {
 	// secret that holds it, the collection that is watched for it, and when that was heard.
 	secret         types.NamespacedName
 	path, selector string
-	heard          *Heard
+	heard          *contact.Heard
 	told           func(CredentialState)
 	reading        atomic.Pointer[reading] // nil: not read yet
 }

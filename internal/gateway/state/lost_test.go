@@ -15,6 +15,9 @@ import (
 	"agentpassport.dev/operator/test/apiserver"
 )
 
+// noon is when the tests with a clock of their own take place.
+var noon = time.Date(2026, time.March, 2, 12, 0, 0, 0, time.UTC)
+
 // The clocks are the test's, so that minutes take no time; what comes from the API server is real.
 func TestLost(t *testing.T) {
 	local := testingclock.NewFakeClock(noon)

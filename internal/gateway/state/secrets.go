@@ -19,13 +19,14 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/contact"
 )
 
 // secrets watches the Secrets that ServiceConnections name, each by its name, and hands what they hold to
 // the followers. It keeps no Secret.
 type secrets struct {
 	client  corev1client.SecretsGetter
-	contact *Contact
+	contact *contact.Contact
 	most    int
 	log     logr.Logger
 

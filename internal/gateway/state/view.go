@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/contact"
 	"agentpassport.dev/operator/internal/gateway/decision"
 	"agentpassport.dev/operator/internal/token"
 )
@@ -77,7 +78,7 @@ func (o Options) check() error {
 // View is what is known. Its methods may be called by any goroutine. Use New.
 type View struct {
 	options Options
-	contact *Contact
+	contact *contact.Contact
 	// root is the path below which the API server is.
 	root  string
 	cache cache.Cache
@@ -124,7 +125,7 @@ func New(ctx context.Context, options Options) (*View, error) {
 	}
 	v := &View{
 		options:     options,
-		contact:     NewContact(options.Local),
+		contact:     contact.New(options.Local),
 		passports:   newIndex[types.UID, *known](),
 		jtis:        newIndex[string, *known](),
 		agents:      newIndex[types.NamespacedName, agent](),

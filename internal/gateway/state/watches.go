@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/contact"
 )
 
 // probeTimeout bounds one probe of the API server.
@@ -32,7 +33,7 @@ type watched struct {
 	// what it is, in words.
 	what   string
 	synced func() bool
-	heard  *Heard
+	heard  *contact.Heard
 }
 
 // connect makes the clients. All of them are heard by the Contact.
@@ -131,7 +132,7 @@ func strip(object any) (any, error) {
 
 // watch feeds the indexes.
 func (v *View) watch(ctx context.Context) error {
-	own := func(resource string) *Heard {
+	own := func(resource string) *contact.Heard {
 		return v.contact.Watch(v.root+"/apis/"+v1alpha1.GroupVersion.String()+"/"+resource, "")
 	}
 	keys := v.contact.Watch(v.root+"/api/v1/namespaces/"+v.options.Namespace+"/configmaps", byName(jwksConfigMap))
@@ -159,7 +160,7 @@ type object[T any] interface {
 // feed has a kind watched. set is given what an object was before, nil for a new one; one goroutine calls
 // both.
 func feed[T any, O object[T]](
-	ctx context.Context, v *View, what string, heard *Heard, set func(before, now O), remove func(O),
+	ctx context.Context, v *View, what string, heard *contact.Heard, set func(before, now O), remove func(O),
 ) error {
 	informer, err := v.cache.GetInformer(ctx, O(new(T)), cache.BlockUntilSynced(false))
 	if err != nil {

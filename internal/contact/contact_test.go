@@ -1,4 +1,4 @@
-package state_test
+package contact_test
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 
 	testingclock "k8s.io/utils/clock/testing"
 
-	"agentpassport.dev/operator/internal/gateway/state"
+	"agentpassport.dev/operator/internal/contact"
 )
 
 // noon is when the tests with a clock of their own take place.
@@ -18,9 +18,9 @@ var noon = time.Date(2026, time.March, 2, 12, 0, 0, 0, time.UTC)
 
 func TestContact(t *testing.T) {
 	clock := testingclock.NewFakeClock(noon)
-	contact := state.NewContact(clock)
-	passports := contact.Watch("/passports", "")
-	named := contact.Watch("/secrets", "metadata.name=slack")
+	heard := contact.New(clock)
+	passports := heard.Watch("/passports", "")
+	named := heard.Watch("/secrets", "metadata.name=slack")
 	events := map[string]chan struct{}{"": make(chan struct{}), "metadata.name=slack": make(chan struct{}), "metadata.name=github": make(chan struct{})}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -36,7 +36,7 @@ func TestContact(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	transport := contact.Wrap(http.DefaultTransport)
+	transport := heard.Wrap(http.DefaultTransport)
 	get := func(path string) io.ReadCloser {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, http.NoBody)
 		if err != nil {
@@ -52,10 +52,10 @@ func TestContact(t *testing.T) {
 		t.Helper()
 		for _, one := range []struct {
 			name  string
-			heard *state.Heard
+			heard *contact.Heard
 			want  time.Duration
-		}{{"server", contact.Server(), server}, {"watch", passports, watch}, {"other watch", named, other}} {
-			if got := contact.Silence(one.heard); got != one.want {
+		}{{"server", heard.Server(), server}, {"watch", passports, watch}, {"other watch", named, other}} {
+			if got := heard.Silence(one.heard); got != one.want {
 				t.Errorf("%s: silence of the %s is %s, want %s", what, one.name, got, one.want)
 			}
 		}
@@ -112,10 +112,10 @@ func TestPartsAreNotHeard(t *testing.T) {
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			clock := testingclock.NewFakeClock(noon)
-			contact := state.NewContact(clock)
-			watch := contact.Watch("/passports", "")
+			heard := contact.New(clock)
+			watch := heard.Watch("/passports", "")
 			pipe, source := io.Pipe()
-			transport := contact.Wrap(roundTrip(func(*http.Request) (*http.Response, error) {
+			transport := heard.Wrap(roundTrip(func(*http.Request) (*http.Response, error) {
 				return &http.Response{StatusCode: http.StatusOK, Body: pipe}, nil
 			}))
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://server/passports?"+test.query, http.NoBody)
@@ -140,7 +140,7 @@ func TestPartsAreNotHeard(t *testing.T) {
 			for i, want := range test.heard {
 				clock.Step(time.Second)
 				_, _ = response.Body.Read(make([]byte, 1000))
-				if heard := contact.Silence(watch) == 0; heard != want {
+				if heard := heard.Silence(watch) == 0; heard != want {
 					t.Errorf("after piece %d: heard %t, want %t", i, heard, want)
 				}
 			}

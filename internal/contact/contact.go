@@ -1,4 +1,6 @@
-package state
+// Package contact says how long ago the API server was heard, and each watch of it: a cache does not tell whether it is
+// still told of anything.
+package contact
 
 import (
 	"bytes"
@@ -14,7 +16,7 @@ import (
 )
 
 // Contact keeps when the API server and each watch were heard last. Its methods may be called by any
-// goroutine. Use NewContact.
+// goroutine. Use New.
 type Contact struct {
 	clock   clock.PassiveClock
 	began   time.Time
@@ -22,8 +24,8 @@ type Contact struct {
 	watches sync.Map // of *Heard, by the path and the field selector of the collection
 }
 
-// NewContact has heard nothing yet.
-func NewContact(local clock.PassiveClock) *Contact {
+// New has heard nothing yet.
+func New(local clock.PassiveClock) *Contact {
 	return &Contact{clock: local, began: local.Now()}
 }
 
