@@ -59,13 +59,15 @@ func (s *service) verify(c *call) error {
 	if err != nil || situation.Lost != "" {
 		return notKnown()
 	}
-	reason := standingReason(&situation)
+	reason, _ := decision.JudgeState(&situation)
 	switch {
-	case reason != reasonActive:
+	case reason != decision.Allowed:
 	case body.Audience != "" && !slices.Contains(verified.Claims.Audience, body.Audience):
 		reason = reasonAudience
 	case service != "" && situation.Standing.Services[service] == nil:
 		reason = decision.CodeOutsideScope
+	default:
+		reason = reasonActive
 	}
 	return c.give(verifyAnswer{Valid: reason == reasonActive, Reason: reason, Claims: verified.Claims})
 }
@@ -73,28 +75,4 @@ func (s *service) verify(c *call) error {
 // notKnown is a gateway whose knowledge may be old.
 func notKnown() error {
 	return fail(CodeUnavailable, "how the passport stands cannot be found out now: try again").with(details{retryAfter: 5})
-}
-
-// standingReason says why a passport does not count, in the order in which a call is judged.
-func standingReason(situation *decision.Situation) decision.Code {
-	standing := situation.Standing
-	switch {
-	case standing == nil:
-		return decision.CodePassportUnknown
-	case standing.Phase == v1alpha1.PhaseCheckedOut:
-		return decision.CodeCheckedOut
-	case standing.Phase == v1alpha1.PhaseRevoked, standing.Revoking, situation.AgentGone:
-		return decision.CodeRevoked
-	case standing.Phase == v1alpha1.PhaseExpired:
-		return decision.CodeExpired
-	case standing.Phase != v1alpha1.PhaseActive:
-		return decision.CodeNotActive
-	case situation.Now.Unix() > standing.Expiry.Unix():
-		// The second of the expiry is in time, as it is for a call.
-		return decision.CodeExpired
-	case situation.Blocked != "":
-		return decision.CodeAgentBlocked
-	default:
-		return reasonActive
-	}
 }

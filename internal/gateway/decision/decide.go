@@ -18,7 +18,7 @@ func judge(s *Situation, r *Request, service *Service) (Code, string) {
 	if code, reason := judgeToken(s); code != Allowed {
 		return code, reason
 	}
-	if code, reason := judgeState(s); code != Allowed {
+	if code, reason := JudgeState(s); code != Allowed {
 		return code, reason
 	}
 	if code, reason := judgeCaller(s); code != Allowed {

@@ -18,9 +18,10 @@ func judgeToken(s *Situation) (Code, string) {
 	}
 }
 
-// judgeState is step 2 but for the caller. An end that is known stays an end whatever else is unknown,
-// since none is ever taken back; anything else that is known may be old where s.Lost says so.
-func judgeState(s *Situation) (Code, string) {
+// JudgeState is step 2 but for the caller: whether the passport counts at all. It gives Allowed where it does, and else
+// why not, in words too. An end that is known stays an end whatever else is unknown, since none is ever taken back;
+// anything else that is known may be old where s.Lost says so.
+func JudgeState(s *Situation) (Code, string) {
 	standing := s.Standing
 	if standing != nil {
 		if code, reason := judgeEnd(standing); code != Allowed {
