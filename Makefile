@@ -75,6 +75,11 @@ manifests: ## Regenerate the CRDs and the manager's role.
 	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	$(TOOL) controller-gen rbac:roleName=agent-passport-manager paths=./internal/controller/... paths=./cmd/... \
 	  output:rbac:dir=config/rbac
+	$(MAKE) --no-print-directory chart
+
+.PHONY: chart
+chart: ## Rewrite what the Helm chart takes from config/, and the table of its values in docs/install.md.
+	go run ./hack/chart
 
 .PHONY: docs
 docs: ## Regenerate docs/api-reference.md.

@@ -8,7 +8,7 @@ before=$(mktemp -d)
 trap 'rm -rf "$before"' EXIT
 
 # What `make generate manifests docs` writes.
-generated="api config/crd/bases config/rbac docs/api-reference.md"
+generated="api config/crd/bases config/rbac charts docs/api-reference.md docs/install.md"
 for path in $generated; do
   mkdir -p "$before/$(dirname "$path")"
   if [ -e "$path" ]; then cp -R "$path" "$before/$path"; fi

@@ -122,6 +122,19 @@ func isURL(text string) bool {
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == endMissionsCommand {
+		f, err := parseEndMissions(flag.CommandLine, os.Args[2:])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "manager:", err)
+			os.Exit(2)
+		}
+		ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.log)))
+		if err := endMissions(ctrl.SetupSignalHandler(), f); err != nil {
+			ctrl.Log.Error(err, "missions are left")
+			os.Exit(1)
+		}
+		return
+	}
 	f, err := parse(flag.CommandLine, os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "manager:", err)

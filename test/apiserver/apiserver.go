@@ -48,7 +48,37 @@ const (
 
 // Start runs an API server with the CRDs and roles of the project at root and with the policies of
 // one directory, and returns once every policy is in force.
-func Start(ctx context.Context, root, policies string) (_ *Server, err error) {
+func Start(ctx context.Context, root, policies string) (*Server, error) {
+	return StartWithCRDs(ctx, root, filepath.Join(root, "config", "crd", "bases"), policies)
+}
+
+// StartWithCRDs is Start with the CRDs in a directory in place of the project's own.
+func StartWithCRDs(ctx context.Context, root, crds, policies string) (_ *Server, err error) {
+	s, err := start(&envtest.Environment{CRDDirectoryPaths: []string{crds}, ErrorIfCRDPathMissing: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = s.Stop()
+		}
+	}()
+	admin := s.Admin()
+	if err := installRoles(ctx, admin, filepath.Join(root, "config", "rbac")); err != nil {
+		return nil, fmt.Errorf("install the roles: %w", err)
+	}
+	if err := s.installPolicies(ctx, admin, filepath.Join(root, "config", filepath.FromSlash(policies))); err != nil {
+		return nil, fmt.Errorf("install the admission policies: %w", err)
+	}
+	return s, nil
+}
+
+// StartEmpty runs an API server with nothing of the project's on it.
+func StartEmpty() (*Server, error) {
+	return start(&envtest.Environment{})
+}
+
+func start(env *envtest.Environment) (_ *Server, err error) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		return nil, errors.New("KUBEBUILDER_ASSETS does not say where kube-apiserver is: run the tests with `make test`")
 	}
@@ -59,12 +89,9 @@ func Start(ctx context.Context, root, policies string) (_ *Server, err error) {
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return nil, err
 	}
-	s := &Server{scheme: scheme, env: &envtest.Environment{
-		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd", "bases")},
-		ErrorIfCRDPathMissing: true,
-		// A machine that runs other suites beside is slow to start one.
-		ControlPlaneStartTimeout: 3 * time.Minute,
-	}}
+	// A machine that runs other suites beside is slow to start one.
+	env.ControlPlaneStartTimeout = 3 * time.Minute
+	s := &Server{scheme: scheme, env: env}
 	if _, err := s.env.Start(); err != nil {
 		return nil, fmt.Errorf("start the API server: %w", err)
 	}
@@ -82,13 +109,6 @@ func Start(ctx context.Context, root, policies string) (_ *Server, err error) {
 	}
 	if s.mapper, err = apiutil.NewDynamicRESTMapper(s.env.Config, httpClient); err != nil {
 		return nil, err
-	}
-	admin := s.Admin()
-	if err := installRoles(ctx, admin, filepath.Join(root, "config", "rbac")); err != nil {
-		return nil, fmt.Errorf("install the roles: %w", err)
-	}
-	if err := s.installPolicies(ctx, admin, filepath.Join(root, "config", filepath.FromSlash(policies))); err != nil {
-		return nil, fmt.Errorf("install the admission policies: %w", err)
 	}
 	return s, nil
 }

@@ -25,6 +25,9 @@ func (s *Server) Token(ctx context.Context, namespace, serviceAccount string, au
 	return request.Status.Token, err
 }
 
+// AdminKubeconfig is the path of a kubeconfig of an administrator. It is there until the server stops.
+func (s *Server) AdminKubeconfig() string { return s.kubeconfig }
+
 // ManagerKubeconfig writes a kubeconfig whose only credential is a token of the manager's
 // ServiceAccount, as a Pod of the operator's has it.
 func (s *Server) ManagerKubeconfig(ctx context.Context, path string) error {
