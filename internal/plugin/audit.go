@@ -40,7 +40,7 @@ and add --connect-to=127.0.0.1:8443. verify of a copy, and bundle, need neither 
 	return cmd
 }
 
-// span of time, and namespaces, that records are read of.
+// auditRange is the time, and the namespaces, that records are read of.
 type auditRange struct {
 	all      bool
 	from, to string
@@ -233,7 +233,7 @@ func (e *auditExportCommand) run(ctx context.Context) error {
 	if e.file == "" {
 		return copyWhole(e.Out, body)
 	}
-	file, err := os.OpenFile(e.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := os.OpenFile(e.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // G304: the caller says which file
 	if err != nil {
 		return fmt.Errorf("--file: %w", err)
 	}

@@ -153,9 +153,9 @@ func inSeconds(flag string, given time.Duration) (int32, error) {
 }
 
 func serviceNames(given []string) []v1alpha1.ServiceName {
-	var names []v1alpha1.ServiceName
-	for _, name := range given {
-		names = append(names, v1alpha1.ServiceName(name))
+	names := make([]v1alpha1.ServiceName, len(given))
+	for i, name := range given {
+		names[i] = v1alpha1.ServiceName(name)
 	}
 	return names
 }

@@ -110,9 +110,9 @@ func unseen(what string, err error) check {
 const installHint = "install the operator: kubectl apply --server-side -f install.yaml"
 
 // missingCheck is a check of a list of names.
-func missingCheck(what string, expected int, missing []string, mend string) check {
+func missingCheck(what string, expected int, missing []string) check {
 	if len(missing) == 0 {
 		return check{what: what, level: fine, how: fmt.Sprintf("all %d there", expected)}
 	}
-	return check{what: what, level: wrong, how: "missing: " + joined(missing), mend: mend}
+	return check{what: what, level: wrong, how: "missing: " + joined(missing), mend: installHint}
 }

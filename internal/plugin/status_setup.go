@@ -61,7 +61,7 @@ func (st *statusCommand) kinds(c *cluster) (check, error) {
 			missing = append(missing, name)
 		}
 	}
-	return missingCheck("CRDs", len(kindNames), missing, installHint), nil
+	return missingCheck("CRDs", len(kindNames), missing), nil
 }
 
 // policies looks for the admission policies and their bindings.
@@ -92,7 +92,7 @@ func policyCheck(ctx context.Context, c *cluster, what string, names []string, l
 			}
 		}
 	}
-	return missingCheck(what, len(names), missing, installHint)
+	return missingCheck(what, len(names), missing)
 }
 
 // workloads looks whether the manager, the gateway and the audit log run.

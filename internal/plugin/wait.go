@@ -106,16 +106,16 @@ func (w *waitCommand) run(ctx context.Context, given string) error {
 // await waits for what becomes of a target, for as long as timeout at most. On the way it says on ErrOut what it
 // waits for, each time that changes.
 func (s *session) await(ctx context.Context, c *cluster, target waitTarget, timeout time.Duration) (outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	waiting, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if missing, err := c.missing(ctx, target); err != nil || missing != "" {
+	if missing, err := c.missing(waiting, target); err != nil || missing != "" {
 		return outcome{exitNeverCame, missing}, err
 	}
 	f := newFollowing()
-	passports, checkouts := f.followMission(ctx, c, target)
+	passports, checkouts := f.followMission(waiting, c, target)
 	var now outcome
 	told := ""
-	f.until(ctx, func() bool {
+	f.until(waiting, func() bool {
 		now = look(c.namespace, target, passports, checkouts)
 		enough := !now.undecided() && (now.code != exitAwaitsReview || !target.forReview)
 		if !enough && now.text != told {
@@ -124,6 +124,9 @@ func (s *session) await(ctx context.Context, c *cluster, target waitTarget, time
 		}
 		return enough
 	})
+	if ctx.Err() != nil {
+		return now, fmt.Errorf("interrupted: %s", now.text)
+	}
 	if now.text == "" {
 		now = outcome{exitNeverCame, "the API server gave no answer in time"}
 	}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/cli-runtime/pkg/printers"
 	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"agentpassport.dev/operator/api/v1alpha1"
 )
@@ -63,7 +64,7 @@ func (w *watchCommand) run(ctx context.Context, args []string) error {
 		return err
 	}
 	// Asked once by itself: whoever may not list them is told so, and nothing is tried again and again.
-	if err := c.List(ctx, &v1alpha1.PassportList{}, c.in(w.all)); err != nil {
+	if err := c.List(ctx, &v1alpha1.PassportList{}, c.in(w.all), client.Limit(1)); err != nil {
 		return err
 	}
 	selector, namespace := fields.Everything(), c.namespace

@@ -1,6 +1,8 @@
 package plugin
 
 import (
+	"os"
+	"path/filepath"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -11,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/test/apiserver"
@@ -167,5 +170,28 @@ var _ = Describe("The cluster", func() {
 		r = p.as("broken", "list")
 		Expect(r.code).To(Equal(1))
 		Expect(r.err).To(ContainSubstring("the kubeconfig cannot be used"))
+	})
+
+	It("says that the operator is not installed, where it is not", func() {
+		bare := &envtest.Environment{ControlPlaneStartTimeout: 3 * time.Minute}
+		config, err := bare.Start()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(bare.Stop)
+		kubeconfig := filepath.Join(p.dir, "bare")
+		Expect(os.WriteFile(kubeconfig, bare.KubeConfig, 0o600)).To(Succeed())
+		Expect(config.Host).NotTo(BeEmpty())
+		p.kubeconfigs["bare"] = kubeconfig
+		r := p.as("bare", "status")
+		Expect(r.code).To(Equal(1))
+		Expect(r.out).To(And(
+			MatchRegexp(`(?m)^WRONG +CRDs: missing: agentblocks, agentpassports, checkouts, .*\n +-> install the operator: `),
+			MatchRegexp(`(?m)^WRONG +validating admission policies: missing: agent-passport-author, `),
+			MatchRegexp(`(?m)^WRONG +leader: no manager leads`),
+		))
+		for _, args := range [][]string{{"list"}, {"review", "list"}, {"wait", "ticket"}, {"issue", "--agent=support-bot"}} {
+			r = p.as("bare", args...)
+			Expect(r.code).To(Equal(1))
+			Expect(r.err).To(ContainSubstring("The operator is not installed in this cluster"), "%v", args)
+		}
 	})
 })

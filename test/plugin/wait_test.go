@@ -1,13 +1,17 @@
 package plugin
 
 import (
+	"context"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/plugin"
 )
 
 var _ = Describe("wait", func() {
@@ -107,6 +111,22 @@ var _ = Describe("wait", func() {
 			Expect(r.code).To(Equal(4))
 			Expect(r.out).To(ContainSubstring("it was never created, or it was deleted"))
 		}
+	})
+
+	It("ends at Ctrl-C, and says how far it got", func(ctx SpecContext) {
+		p.issue("ticket")
+		waiting, interrupt := context.WithCancel(ctx)
+		said, ended := &buffer{}, make(chan int, 1)
+		go func() {
+			defer GinkgoRecover()
+			ended <- p.run(waiting, agent, plugin.Options{
+				Streams: genericiooptions.IOStreams{In: strings.NewReader(""), Out: GinkgoWriter, ErrOut: said},
+			}, "wait", "ticket", "--timeout=1h")
+		}()
+		Eventually(said.String).Should(ContainSubstring("waiting: passport ticket"))
+		interrupt()
+		Eventually(ended).Should(Receive(Equal(1)))
+		Expect(said.String()).To(ContainSubstring("error: interrupted: passport ticket in namespace " + p.namespace + " is Active"))
 	})
 
 	It("exits with 1 for whoever may not ask, at once", func() {
