@@ -93,10 +93,10 @@ func (o *rowsOutput) check() error {
 	return nil
 }
 
-// print prints a value as JSON, or a table.
-func (o *rowsOutput) print(out io.Writer, value any, t *table) error {
+// show prints a value as JSON, or a table.
+func (o *rowsOutput) show(out io.Writer, value any, t *table) error {
 	if o.format != "json" {
-		return t.print(out, printers.PrintOptions{Wide: o.format == "wide"})
+		return t.show(out, printers.PrintOptions{Wide: o.format == "wide"})
 	}
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", "  ")
@@ -156,7 +156,7 @@ func (t *auditTrailCommand) run(ctx context.Context, given string) error {
 	if len(rows) == 0 {
 		return coded(exitNeverCame, "the audit log holds nothing of %s in namespace %s", jti, c.namespace)
 	}
-	return t.output.print(t.Out, rows, trailTable(rows))
+	return t.output.show(t.Out, rows, trailTable(rows))
 }
 
 func trailTable(rows []auditRow) *table {
@@ -195,7 +195,7 @@ func (s *session) newAuditExport() *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return e.run(cmd.Context()) },
 	}
-	e.auditRange.add(cmd)
+	e.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&e.format, "format", "json", "json, ndjson or csv.")
 	flags.StringVarP(&e.file, "file", "f", "", "The file to write; one that is there is not written over (default: standard output).")
@@ -233,7 +233,7 @@ func (e *auditExportCommand) run(ctx context.Context) error {
 	if e.file == "" {
 		return copyWhole(e.Out, body)
 	}
-	file, err := os.OpenFile(e.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // G304: the caller says which file
+	file, err := os.OpenFile(e.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("--file: %w", err)
 	}

@@ -99,7 +99,7 @@ func (b *blockCommand) preview(ctx context.Context, c *cluster, whom string, liv
 		return err
 	}
 	if len(found) > 0 {
-		if err := passportTable(found, false, b.clock.Now()).print(b.ErrOut, printers.PrintOptions{}); err != nil {
+		if err := passportTable(found, false, b.clock.Now()).show(b.ErrOut, printers.PrintOptions{}); err != nil {
 			return err
 		}
 	}
@@ -158,7 +158,7 @@ func (u *unblockCommand) run(ctx context.Context, args []string) error {
 	for _, block := range chosen {
 		t.row(block.Name, blocked(block), actor(block.Spec.By), block.Spec.Reason, age(u.clock.Now(), block.CreationTimestamp))
 	}
-	if err := t.print(u.ErrOut, printers.PrintOptions{}); err != nil {
+	if err := t.show(u.ErrOut, printers.PrintOptions{}); err != nil {
 		return err
 	}
 	if err := u.confirm(&u.consent, fmt.Sprintf("Lift %s in namespace %s?", counted(len(chosen), "block", "blocks"), c.namespace)); err != nil {

@@ -133,5 +133,5 @@ func (d *decideCommand) preview(chosen []*v1alpha1.Checkout) error {
 		t.row(checkout.Name, checkout.Spec.AgentRef.Name, string(checkout.Status.Verdict), flagTypes(checkout.Status.Flags),
 			age(d.clock.Now(), checkout.CreationTimestamp), intent)
 	}
-	return t.print(d.ErrOut, printers.PrintOptions{})
+	return t.show(d.ErrOut, printers.PrintOptions{})
 }

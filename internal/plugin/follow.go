@@ -64,18 +64,17 @@ func (f *following) ready(ctx context.Context) bool {
 }
 
 // until looks at what there is after each change, until look says that it has seen enough, or ctx ends.
-func (f *following) until(ctx context.Context, look func() (enough bool)) bool {
+func (f *following) until(ctx context.Context, look func() (enough bool)) {
 	if !f.ready(ctx) {
-		return false
+		return
 	}
 	for !look() {
 		select {
 		case <-f.changed:
 		case <-ctx.Done():
-			return false
+			return
 		}
 	}
-	return true
 }
 
 func passportLists() client.ObjectList { return &v1alpha1.PassportList{} }

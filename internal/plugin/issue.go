@@ -149,7 +149,7 @@ func inSeconds(flag string, given time.Duration) (int32, error) {
 	if given < 0 || given%time.Second != 0 || given > 30*24*time.Hour {
 		return 0, misuse("--%s=%s: want whole seconds, such as 15m, and 30 days at most", flag, given)
 	}
-	return int32(given / time.Second), nil //nolint:gosec // G115: 30 days at most
+	return int32(given / time.Second), nil
 }
 
 func serviceNames(given []string) []v1alpha1.ServiceName {

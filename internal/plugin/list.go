@@ -158,7 +158,7 @@ func (l *listCommand) run(ctx context.Context) error {
 		_, err := fmt.Fprintln(l.ErrOut, "no passports", where(c, l.all))
 		return err
 	}
-	return passportTable(found, l.all, l.clock.Now()).print(l.Out, l.output.options())
+	return passportTable(found, l.all, l.clock.Now()).show(l.Out, l.output.options())
 }
 
 // where says which namespaces were looked into.
@@ -172,8 +172,19 @@ func where(c *cluster, all bool) string {
 // passportTable is what a person sees of passports.
 func passportTable(passports []*v1alpha1.Passport, withNamespace bool, now time.Time) *table {
 	columns := []column{
-		{name: "Name"}, {name: "Agent"}, {name: "Phase"}, {name: "Reason"}, {name: "Mode"}, {name: "Left"}, {name: "Checkpoint-By"},
-		{name: "Checkpoints"}, {name: "Age"}, {name: "JTI", wide: true}, {name: "Session", wide: true}, {name: "Expires", wide: true}, {name: "Intent", wide: true},
+		{name: "Name"},
+		{name: "Agent"},
+		{name: "Phase"},
+		{name: "Reason"},
+		{name: "Mode"},
+		{name: "Left"},
+		{name: "Checkpoint-By"},
+		{name: "Checkpoints"},
+		{name: "Age"},
+		{name: "JTI", wide: true},
+		{name: "Session", wide: true},
+		{name: "Expires", wide: true},
+		{name: "Intent", wide: true},
 	}
 	if withNamespace {
 		columns = slices.Insert(columns, 0, column{name: "Namespace"})

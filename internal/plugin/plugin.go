@@ -51,7 +51,7 @@ func Run(ctx context.Context, options Options, args []string) int {
 		IOStreams: options.Streams, local: options.Clock, clock: apiclock.New(options.Clock),
 		terminal: options.Terminal, version: options.Version,
 	}
-	root := s.root()
+	root := s.root() //nolint:contextcheck // cobra hands the context to the commands
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && err.Error() != "" {

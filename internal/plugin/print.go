@@ -100,8 +100,8 @@ func (t *table) row(cells ...any) {
 	t.Rows = append(t.Rows, metav1.TableRow{Cells: cells})
 }
 
-// print prints a table; nothing at all is said of one without rows.
-func (t *table) print(out io.Writer, options printers.PrintOptions) error {
+// show prints a table; nothing at all is said of one without rows.
+func (t *table) show(out io.Writer, options printers.PrintOptions) error {
 	return printers.NewTablePrinter(options).PrintObj(&t.Table, out)
 }
 

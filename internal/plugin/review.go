@@ -188,7 +188,7 @@ func (l *reviewListCommand) run(ctx context.Context) error {
 		_, err := fmt.Fprintln(l.ErrOut, "no mission", where(c, l.all), "awaits a review")
 		return err
 	}
-	return l.table(waiting).print(l.Out, l.output.options())
+	return l.table(waiting).show(l.Out, l.output.options())
 }
 
 // shownNames is how many names a group shows, without -o wide.

@@ -59,7 +59,7 @@ func (r *revokeCommand) run(ctx context.Context, names []string) error {
 		_, err := fmt.Fprintln(r.ErrOut, "no live passports of that choice", where(c, false)+": nothing to revoke")
 		return err
 	}
-	if err := passportTable(live, false, r.clock.Now()).print(r.ErrOut, printers.PrintOptions{}); err != nil {
+	if err := passportTable(live, false, r.clock.Now()).show(r.ErrOut, printers.PrintOptions{}); err != nil {
 		return err
 	}
 	if err := r.confirm(&r.consent, fmt.Sprintf("Revoke %s in namespace %s?", counted(len(live), "passport", "passports"), c.namespace)); err != nil {

@@ -83,8 +83,9 @@ func (st *statusCommand) credential(connection *v1alpha1.ServiceConnection) chec
 	case readable.Status == metav1.ConditionTrue:
 		return check{what, fine, readable.Message, ""}
 	case readable.Reason == string(v1alpha1.ReasonCredentialForbidden):
-		return check{what, wrong, "the gateways may not read Secret " + connection.Spec.Credential.SecretName,
-			fmt.Sprintf("kubectl passport enable %s --credential=%s --apply", connection.Namespace, connection.Spec.Credential.SecretName)}
+		secret := connection.Spec.Credential.SecretName
+		mend := fmt.Sprintf("kubectl passport enable %s --credential=%s --apply", connection.Namespace, secret)
+		return check{what, wrong, "the gateways may not read Secret " + secret, mend}
 	case readable.Status == metav1.ConditionUnknown:
 		return check{what, warning, readable.Message, ""}
 	default:

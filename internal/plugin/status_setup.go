@@ -135,8 +135,8 @@ func (st *statusCommand) leases(ctx context.Context, c *cluster) []check {
 		return []check{unseen("leader", err)}
 	}
 	now := st.clock.Now()
-	leader := check{"leader", wrong, "no manager leads: nothing is issued, extended or revoked",
-		fmt.Sprintf("see why: kubectl logs -n %s -l app.kubernetes.io/component=manager", st.operatorNamespace)}
+	logs := "see why: kubectl logs -n " + st.operatorNamespace + " -l app.kubernetes.io/component="
+	leader := check{"leader", wrong, "no manager leads: nothing is issued, extended or revoked", logs + "manager"}
 	gateways := 0
 	for _, lease := range all {
 		switch {
@@ -148,8 +148,7 @@ func (st *statusCommand) leases(ctx context.Context, c *cluster) []check {
 	}
 	live := check{what: "live gateways", level: fine, how: fmt.Sprint(gateways)}
 	if gateways == 0 {
-		live = check{"live gateways", warning, "none: agents that call through the gateway are refused",
-			fmt.Sprintf("see why: kubectl logs -n %s -l app.kubernetes.io/component=gateway", st.operatorNamespace)}
+		live = check{"live gateways", warning, "none: agents that call through the gateway are refused", logs + "gateway"}
 	}
 	return []check{leader, live}
 }
@@ -188,8 +187,8 @@ func (st *statusCommand) signing(ctx context.Context, c *cluster) check {
 	}
 	ring, err := token.ParseRing(secret.Data[keySecretData])
 	if err != nil {
-		return check{what, wrong, "Secret " + keySecretName + " is damaged: " + err.Error(),
-			fmt.Sprintf("restore it from a backup, or begin with new keys: kubectl delete secret -n %s %s", st.operatorNamespace, keySecretName)}
+		mend := fmt.Sprintf("restore it from a backup, or begin with new keys: kubectl delete secret -n %s %s", st.operatorNamespace, keySecretName)
+		return check{what, wrong, "Secret " + keySecretName + " is damaged: " + err.Error(), mend}
 	}
 	old := st.clock.Now().Sub(ring.Current.ActivatedAt)
 	how := fmt.Sprintf("%s signs since %s (%s)", ring.Current.ID, stamp(ring.Current.ActivatedAt), span(old))

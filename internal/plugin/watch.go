@@ -113,7 +113,7 @@ func (w *watchCommand) drawOnce(c *cluster, store cache.Store) error {
 	screen.WriteString(redraw)
 	_, _ = fmt.Fprintf(&screen, "%s, %s, at %s. Ctrl-C ends it.\n\n", counted(len(found), "passport", "passports"), where(c, w.all), clockTime(now))
 	if len(found) > 0 {
-		if err := passportTable(found, w.all, now).print(&screen, printers.PrintOptions{}); err != nil {
+		if err := passportTable(found, w.all, now).show(&screen, printers.PrintOptions{}); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,7 @@ reported the service.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, args []string) error { return w.run(cmd.Context(), args[0]) },
 	}
-	w.auditRange.add(cmd)
+	w.add(cmd)
 	w.log.add(s, cmd)
 	w.output.add(s, cmd)
 	return cmd
@@ -83,7 +83,7 @@ func (w *whoUsedCommand) run(ctx context.Context, service string) error {
 		t.row(u.Namespace, u.Agent, fmt.Sprint(u.Calls), fmt.Sprint(u.Refused), fmt.Sprint(u.Reported), fmt.Sprint(len(u.Missions)),
 			stamp(u.First), stamp(u.Last), strings.Join(u.Missions, ", "))
 	}
-	return w.output.print(w.Out, all, t)
+	return w.output.show(w.Out, all, t)
 }
 
 // usages are by namespace and agent.

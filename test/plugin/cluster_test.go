@@ -43,16 +43,16 @@ var _ = Describe("The cluster", func() {
 
 	It("applies a consent, after asking, and again", func() {
 		r := p.answering(admin, "no\n", "enable", p.namespace, "--apply")
-		Expect(r.code).To(Equal(1))
-		Expect(r.err).To(ContainSubstring("Open every Secret of namespace " + p.namespace + " to the operator? [y/N] "))
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Err).To(ContainSubstring("Open every Secret of namespace " + p.namespace + " to the operator? [y/N] "))
 		Expect(p.good(admin, "enable", p.namespace, "--apply", "--dry-run")).To(ContainSubstring("(dry run: nothing was changed)"))
 		for range 2 {
 			Expect(p.good(admin, "enable", p.namespace, "--apply", "--yes")).To(Equal("RoleBinding agent-passport-secrets applied in namespace " + p.namespace + "\n"))
 		}
 		p.issue("ticket")
 		r = p.as(viewer, "enable", p.namespace, "--apply", "--yes")
-		Expect(r.code).To(Equal(1))
-		Expect(r.err).To(ContainSubstring("may not patch rolebindings.rbac.authorization.k8s.io in namespace " + p.namespace))
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Err).To(ContainSubstring("may not patch rolebindings.rbac.authorization.k8s.io in namespace " + p.namespace))
 	})
 
 	// The keys are the cluster's: no two specs rotate at once.
@@ -64,25 +64,25 @@ var _ = Describe("The cluster", func() {
 		}
 		before := signing().ResourceVersion
 		r := p.answering(admin, "n\n", "keys", "rotate")
-		Expect(r.code).To(Equal(1))
-		Expect(r.err).To(And(MatchRegexp(`(?m)^signs +\S+, since `), MatchRegexp(`(?m)^so +the next key signs from .* no token is cut short$`), ContainSubstring("Rotate the signing key? [y/N] ")))
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Err).To(And(MatchRegexp(`(?m)^signs +\S+, since `), MatchRegexp(`(?m)^so +the next key signs from .* no token is cut short$`), ContainSubstring("Rotate the signing key? [y/N] ")))
 		p.good(admin, "keys", "rotate", "--dry-run")
 		Expect(signing().ResourceVersion).To(Equal(before))
 		Expect(p.good(admin, "keys", "rotate", "--yes")).To(MatchRegexp(`^rotation now taken: \S+ signs, \S+ is next\n$`))
 		r = p.as(admin, "keys", "rotate", "--emergency", "--yes")
-		Expect(r.code).To(BeZero(), r.err)
-		Expect(r.err).To(ContainSubstring("every live token is signed again"))
-		Expect(r.out).To(MatchRegexp(`^rotation emergency taken: `))
-		Expect(r.out + r.err).NotTo(ContainSubstring(`"d"`))
+		Expect(r.Code).To(BeZero(), r.Err)
+		Expect(r.Err).To(ContainSubstring("every live token is signed again"))
+		Expect(r.Out).To(MatchRegexp(`^rotation emergency taken: `))
+		Expect(r.Out + r.Err).NotTo(ContainSubstring(`"d"`))
 		r = p.as(viewer, "keys", "rotate", "--yes")
-		Expect(r.code).To(Equal(1))
-		Expect(r.err).To(And(ContainSubstring("takes get and patch on Secret agent-passport-signing-keys"), ContainSubstring("may not get secrets in namespace agent-passport-system")))
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Err).To(And(ContainSubstring("takes get and patch on Secret agent-passport-signing-keys"), ContainSubstring("may not get secrets in namespace agent-passport-system")))
 	})
 
 	It("says what is wrong with the set-up, and the command that mends it, until nothing is", Serial, func() {
 		r := p.as(admin, "status")
-		Expect(r.code).To(Equal(1))
-		Expect(r.out).To(And(
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Out).To(And(
 			MatchRegexp(`(?m)^ok +CRDs: all 6 there$`),
 			MatchRegexp(`(?m)^ok +validating admission policies: all \d+ there$`),
 			MatchRegexp(`(?m)^ok +mutating admission policies: all \d+ there$`),
@@ -94,7 +94,7 @@ var _ = Describe("The cluster", func() {
 			MatchRegexp(`(?m)^WRONG +consent of namespace %[1]s: .*\n +-> kubectl passport enable %[1]s --apply$`, p.namespace),
 			MatchRegexp(`(?m)^ok +reviews: `),
 		))
-		Expect(r.err).To(ContainSubstring("things are wrong: each line above says what mends it"))
+		Expect(r.Err).To(ContainSubstring("things are wrong: each line above says what mends it"))
 
 		// What no controller of this control plane does: the workloads run.
 		run := func(object client.Object, status func()) {
@@ -132,8 +132,8 @@ var _ = Describe("The cluster", func() {
 		}
 
 		r = p.as(admin, "status")
-		Expect(r.code).To(BeZero(), r.out)
-		Expect(r.out).To(And(
+		Expect(r.Code).To(BeZero(), r.Out)
+		Expect(r.Out).To(And(
 			MatchRegexp(`(?m)^warning +manager: 1 of 2 ready\n +-> see why: kubectl describe pods -n agent-passport-system`),
 			MatchRegexp(`(?m)^ok +live gateways: 1$`), MatchRegexp(`(?m)^ok +consent of namespace %s: given$`, p.namespace),
 		))
@@ -145,31 +145,31 @@ var _ = Describe("The cluster", func() {
 			},
 		}
 		Expect(server.Admin().Create(p.ctx, connection)).To(Succeed())
-		Eventually(func() string { return p.as(admin, "status").out }).Should(MatchRegexp(
+		Eventually(func() string { return p.as(admin, "status").Out }).Should(MatchRegexp(
 			`(?m)^(unknown|warning) +credential of connection github in namespace %s: `, p.namespace))
 	})
 
 	It("says what it may not see, and which right is missing", func() {
 		r := p.as(viewer, "status")
-		Expect(r.out).To(And(
+		Expect(r.Out).To(And(
 			MatchRegexp(`(?m)^ok +CRDs: all 6 there$`),
 			MatchRegexp(`(?m)^unknown +manager: .* may not get deployments.apps in namespace agent-passport-system`),
 			MatchRegexp(`(?m)^unknown +reviews: .*--clusterrole=agent-passport-viewer`),
 		))
-		Expect(r.out).NotTo(ContainSubstring("WRONG"))
-		Expect(r.code).To(BeZero())
+		Expect(r.Out).NotTo(ContainSubstring("WRONG"))
+		Expect(r.Code).To(BeZero())
 	})
 
 	It("says that the API server cannot be reached", func() {
 		began := time.Now()
 		r := p.as(admin, "status", "--server=https://127.0.0.1:1")
 		Expect(time.Since(began)).To(BeNumerically("<", soon))
-		Expect(r.code).To(Equal(1))
-		Expect(r.err).To(ContainSubstring("the API server cannot be reached: "))
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Err).To(ContainSubstring("the API server cannot be reached: "))
 		p.kubeconfigs["broken"] = "/nonexistent/kubeconfig"
 		r = p.as("broken", "list")
-		Expect(r.code).To(Equal(1))
-		Expect(r.err).To(ContainSubstring("the kubeconfig cannot be used"))
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Err).To(ContainSubstring("the kubeconfig cannot be used"))
 	})
 
 	It("says that the operator is not installed, where it is not", func() {
@@ -182,16 +182,16 @@ var _ = Describe("The cluster", func() {
 		Expect(config.Host).NotTo(BeEmpty())
 		p.kubeconfigs["bare"] = kubeconfig
 		r := p.as("bare", "status")
-		Expect(r.code).To(Equal(1))
-		Expect(r.out).To(And(
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Out).To(And(
 			MatchRegexp(`(?m)^WRONG +CRDs: missing: agentblocks, agentpassports, checkouts, .*\n +-> install the operator: `),
 			MatchRegexp(`(?m)^WRONG +validating admission policies: missing: agent-passport-author, `),
 			MatchRegexp(`(?m)^WRONG +leader: no manager leads`),
 		))
 		for _, args := range [][]string{{"list"}, {"review", "list"}, {"wait", "ticket"}, {"issue", "--agent=support-bot"}} {
 			r = p.as("bare", args...)
-			Expect(r.code).To(Equal(1))
-			Expect(r.err).To(ContainSubstring("The operator is not installed in this cluster"), "%v", args)
+			Expect(r.Code).To(Equal(1))
+			Expect(r.Err).To(ContainSubstring("The operator is not installed in this cluster"), "%v", args)
 		}
 	})
 })

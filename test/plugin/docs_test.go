@@ -18,7 +18,7 @@ import (
 )
 
 // block is one of a document's, and as whom it is run: the word behind sh.
-var block = regexp.MustCompile("(?ms)^```sh ?([a-z]*)\n(.*?)^```$")
+var block = regexp.MustCompile("(?ms)^```sh ?([a-z]*)\n(.*?)\n```$")
 
 var _ = Describe("docs/kubectl-plugin.md", Ordered, func() {
 	document, err := os.ReadFile(filepath.Join(root, "docs", "kubectl-plugin.md"))

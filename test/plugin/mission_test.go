@@ -20,15 +20,15 @@ var _ = Describe("A mission", func() {
 	It("is issued, and says where its token is and never what it is", func() {
 		r := p.as(agent, "issue", "ticket", "--agent=support-bot", "--summary=Answer one customer ticket", "--services=slack",
 			"--ttl=15m", "--interval=2m", "--deadline=1h")
-		Expect(r.code).To(BeZero(), r.err)
+		Expect(r.Code).To(BeZero(), r.Err)
 		passport := p.passport("ticket")
-		Expect(r.out).To(And(
+		Expect(r.Out).To(And(
 			ContainSubstring("passport ticket in namespace "+p.namespace+" is Active"),
 			ContainSubstring(passport.Status.JTI),
 			ContainSubstring(passport.Status.ExpirationTime.UTC().Format("2006-01-02T15:04:05Z")),
 			ContainSubstring("in Secret ticket-token, key token"),
 		))
-		Expect(r.out + r.err).NotTo(ContainSubstring("eyJ"))
+		Expect(r.Out + r.Err).NotTo(ContainSubstring("eyJ"))
 		Expect(passport.Spec.CheckpointIntervalSeconds).To(BeEquivalentTo(120))
 		Expect(passport.Spec.RequestedBy.Username).To(Equal(p.user(agent)))
 		Expect(passport.ManagedFields).To(ContainElement(HaveField("Manager", "kubectl-passport")))
@@ -36,34 +36,34 @@ var _ = Describe("A mission", func() {
 
 	It("is issued with its token alone on standard output, where that is asked for", func() {
 		r := p.as(admin, "issue", "ticket", "--agent=support-bot", "--summary=Answer", "--services=slack", "--print-token")
-		Expect(r.code).To(BeZero(), r.err)
-		Expect(strings.TrimSpace(r.out)).To(MatchRegexp(`^eyJ[^.\s]+\.[^.\s]+\.[^.\s]+$`))
-		Expect(r.err).NotTo(ContainSubstring("eyJ"))
+		Expect(r.Code).To(BeZero(), r.Err)
+		Expect(strings.TrimSpace(r.Out)).To(MatchRegexp(`^eyJ[^.\s]+\.[^.\s]+\.[^.\s]+$`))
+		Expect(r.Err).NotTo(ContainSubstring("eyJ"))
 
 		r = p.as(agent, "issue", "--agent=support-bot", "--summary=Answer", "--services=slack", "--print-token")
-		Expect(r.code).To(Equal(1))
-		Expect(r.err).To(And(ContainSubstring("is Active, and its token cannot be read"), ContainSubstring("may not get secrets in namespace "+p.namespace)))
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Err).To(And(ContainSubstring("is Active, and its token cannot be read"), ContainSubstring("may not get secrets in namespace "+p.namespace)))
 	})
 
 	It("is refused with 2 where it asks for what the agent is not granted", func() {
 		r := p.as(agent, "issue", "ticket", "--agent=support-bot", "--summary=Answer", "--services=stripe")
-		Expect(r.code).To(Equal(2))
-		Expect(r.err).To(And(ContainSubstring("was never issued (ServiceNotGranted"), ContainSubstring("mend that, and create another")))
+		Expect(r.Code).To(Equal(2))
+		Expect(r.Err).To(And(ContainSubstring("was never issued (ServiceNotGranted"), ContainSubstring("mend that, and create another")))
 	})
 
 	It("says which right is missing, and what gives it", func() {
 		r := p.as(viewer, "issue", "ticket", "--agent=support-bot", "--summary=Answer", "--services=slack")
-		Expect(r.code).To(Equal(1))
-		Expect(r.err).To(And(
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Err).To(And(
 			ContainSubstring(p.user(viewer)+" may not create passports.agentpassport.dev in namespace "+p.namespace),
 			ContainSubstring("--clusterrole=agent-passport-agent --serviceaccount="+p.namespace+":viewer"),
 		))
 		p.kubectl("create", "rolebinding", "half", "--clusterrole=agent-passport-agent", "--serviceaccount="+p.namespace+":viewer")
 		p.may(viewer, "create", "passports")
 		r = p.as(viewer, "issue", "ticket", "--agent=support-bot", "--summary=Answer", "--services=slack")
-		Expect(r.code).To(Equal(1))
-		Expect(r.err).To(HavePrefix("error: " + p.user(viewer) + " may not act as agent support-bot"))
-		Expect(r.err).NotTo(ContainSubstring("ValidatingAdmissionPolicy"))
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Err).To(HavePrefix("error: " + p.user(viewer) + " may not act as agent support-bot"))
+		Expect(r.Err).NotTo(ContainSubstring("ValidatingAdmissionPolicy"))
 	})
 
 	It("refuses a command line that makes no sense with 64", func() {
@@ -92,9 +92,9 @@ var _ = Describe("A mission", func() {
 			{"watch", "--every=0s"},
 		} {
 			r := p.as(agent, args...)
-			Expect(r.code).To(Equal(64), "%s\n%s", strings.Join(args, " "), r.err)
-			Expect(r.err).To(HavePrefix("error: "))
-			Expect(r.out).To(BeEmpty())
+			Expect(r.Code).To(Equal(64), "%s\n%s", strings.Join(args, " "), r.Err)
+			Expect(r.Err).To(HavePrefix("error: "))
+			Expect(r.Out).To(BeEmpty())
 		}
 	})
 
@@ -116,8 +116,8 @@ var _ = Describe("A mission", func() {
 		Expect(list.Kind).To(Equal("PassportList"))
 		Expect(p.good(admin, "list", "-A")).To(MatchRegexp(`(?m)^` + p.namespace + ` +ticket `))
 		r := p.as(viewer, "list", "-A")
-		Expect(r.code).To(Equal(1))
-		Expect(r.err).To(ContainSubstring("may not list passports.agentpassport.dev in any namespace: the ClusterRole agent-passport-viewer holds that right"))
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Err).To(ContainSubstring("may not list passports.agentpassport.dev in any namespace: the ClusterRole agent-passport-viewer holds that right"))
 	})
 
 	It("is kept alive by checkpoints, and told why one does not count", func() {
@@ -127,11 +127,11 @@ var _ = Describe("A mission", func() {
 		Expect(p.passport("ticket").Status.Actions).To(BeEquivalentTo(3))
 		Expect(p.good(agent, "checkpoint", "ticket", "--wait=false")).To(ContainSubstring("created"))
 		p.good(responder, "revoke", "ticket", "--reason=Wrong ticket", "--yes")
-		Expect(p.as(viewer, "wait", "ticket", "--for=issued").code).To(Equal(2))
+		Expect(p.as(viewer, "wait", "ticket", "--for=issued").Code).To(Equal(2))
 		r := p.as(agent, "checkpoint", "ticket")
-		Expect(r.code).To(Equal(2))
-		Expect(r.out).To(ContainSubstring("does not count (PassportEnded)"))
-		Expect(p.as(agent, "checkpoint", "nothing").err).To(ContainSubstring("kubectl passport list -A"))
+		Expect(r.Code).To(Equal(2))
+		Expect(r.Out).To(ContainSubstring("does not count (PassportEnded)"))
+		Expect(p.as(agent, "checkpoint", "nothing").Err).To(ContainSubstring("kubectl passport list -A"))
 	})
 
 	It("ends with a checkout, once", func() {
@@ -140,8 +140,8 @@ var _ = Describe("A mission", func() {
 		Expect(out).To(HavePrefix("accepted: checkout ticket-"))
 		Expect(p.passport("ticket").Status.Phase).To(Equal(v1alpha1.PhaseCheckedOut))
 		r := p.as(agent, "checkout", "ticket")
-		Expect(r.code).To(Equal(2))
-		Expect(r.err).To(ContainSubstring("is checked out already, by checkout " + p.passport("ticket").Status.Checkout.Name))
+		Expect(r.Code).To(Equal(2))
+		Expect(r.Err).To(ContainSubstring("is checked out already, by checkout " + p.passport("ticket").Status.Checkout.Name))
 	})
 
 	It("is told on one screen", func() {

@@ -122,8 +122,8 @@ func (p *place) kubectl(args ...string) string {
 
 // result is what a run of the plugin left.
 type result struct {
-	code     int
-	out, err string
+	Code     int
+	Out, Err string
 }
 
 // as runs the plugin as somebody.
@@ -161,8 +161,8 @@ func (p *place) completing(who string, args ...string) result {
 func (p *place) good(who string, args ...string) string {
 	GinkgoHelper()
 	r := p.as(who, args...)
-	Expect(r.code).To(BeZero(), "%s\n%s", r.out, r.err)
-	return r.out
+	Expect(r.Code).To(BeZero(), "%s\n%s", r.Out, r.Err)
+	return r.Out
 }
 
 // issue has the agent ask for a passport.
@@ -186,7 +186,7 @@ func (p *place) flagged(name string) *v1alpha1.Checkout {
 	GinkgoHelper()
 	p.issue(name)
 	r := p.as(agent, "checkout", name, "--services=slack,notion", "--actions=3", "--timeout="+soon.String())
-	Expect(r.code).To(Equal(3), "%s\n%s", r.out, r.err)
+	Expect(r.Code).To(Equal(3), "%s\n%s", r.Out, r.Err)
 	return p.checkout(p.passport(name).Status.Checkout.Name)
 }
 

@@ -41,12 +41,12 @@ var _ = Describe("Proof", func() {
 		for _, r := range []result{
 			p.as(viewer, "verify", file("token", raw+"\n")), p.answering(viewer, raw, "verify"), p.answering(viewer, raw, "verify", "-"), p.as(viewer, "verify", raw),
 		} {
-			Expect(r.code).To(BeZero(), "%s%s", r.out, r.err)
-			Expect(r.out).To(And(
+			Expect(r.Code).To(BeZero(), "%s%s", r.Out, r.Err)
+			Expect(r.Out).To(And(
 				MatchRegexp(`(?m)^iss +http://\S+  ok$`), MatchRegexp(`(?m)^aud +agent-passport-gateway  ok$`), MatchRegexp(`(?m)^exp +\S+Z \(in 4m\d+s\)  ok$`),
 				ContainSubstring(p.passport("ticket").Status.JTI), MatchRegexp(`(?m)^status +passport ticket in namespace %s is Active$`, p.namespace), HaveSuffix("\nvalid\n"),
 			))
-			Expect(r.out + r.err).NotTo(ContainSubstring("eyJ"))
+			Expect(r.Out + r.Err).NotTo(ContainSubstring("eyJ"))
 		}
 	})
 
@@ -54,19 +54,19 @@ var _ = Describe("Proof", func() {
 		p.issue("ticket")
 		raw := token("ticket")
 		r := p.answering(viewer, raw, "verify", "--audience=ticket-service", "--issuer=https://other.example.com")
-		Expect(r.code).To(Equal(2))
-		Expect(r.out).To(HaveSuffix("\nnot valid: it is not from https://other.example.com; it is not for audience ticket-service\n"))
+		Expect(r.Code).To(Equal(2))
+		Expect(r.Out).To(HaveSuffix("\nnot valid: it is not from https://other.example.com; it is not for audience ticket-service\n"))
 		half := len(raw) / 2
 		flipped := raw[:half] + string('A'+(raw[half]-'A'+1)%26) + raw[half+1:]
 		r = p.answering(viewer, flipped, "verify")
-		Expect(r.code).To(Equal(2))
-		Expect(r.out).To(HavePrefix("not valid: token "))
+		Expect(r.Code).To(Equal(2))
+		Expect(r.Out).To(HavePrefix("not valid: token "))
 		r = p.answering(viewer, "no token", "verify")
-		Expect(r.code).To(Equal(2))
-		Expect(r.out).To(ContainSubstring("not valid: token is malformed"))
+		Expect(r.Code).To(Equal(2))
+		Expect(r.Out).To(ContainSubstring("not valid: token is malformed"))
 		p.good(responder, "revoke", "ticket", "--reason=x", "--yes")
 		Eventually(func() result { return p.answering(viewer, raw, "verify") }).Should(And(
-			HaveField("code", 2), HaveField("out", HaveSuffix("\nnot valid: passport ticket in namespace "+p.namespace+" is Revoked\n"))))
+			HaveField("Code", 2), HaveField("Out", HaveSuffix("\nnot valid: passport ticket in namespace "+p.namespace+" is Revoked\n"))))
 	})
 
 	It("verifies offline with the issuer's keys, and says what that cannot see", func() {
@@ -74,15 +74,15 @@ var _ = Describe("Proof", func() {
 		raw, jwks := token("ticket"), file("jwks.json", published("jwks.json"))
 		p.kubeconfigs["nowhere"] = filepath.Join(p.dir, "nowhere")
 		r := p.answering("nowhere", raw, "verify", "--jwks="+jwks)
-		Expect(r.code).To(BeZero(), r.err)
-		Expect(r.out).To(And(ContainSubstring("not checked: offline"), ContainSubstring("(not checked: give --issuer)")))
+		Expect(r.Code).To(BeZero(), r.Err)
+		Expect(r.Out).To(And(ContainSubstring("not checked: offline"), ContainSubstring("(not checked: give --issuer)")))
 		r = p.answering("nowhere", raw, "verify", "--jwks="+file("empty.json", `{"keys": []}`))
-		Expect(r.code).To(Equal(2))
-		Expect(r.out).To(ContainSubstring("signed with an unknown key"))
+		Expect(r.Code).To(Equal(2))
+		Expect(r.Out).To(ContainSubstring("signed with an unknown key"))
 		r = p.answering("nowhere", raw, "verify", "--jwks="+file("broken.json", `nonsense`))
-		Expect(r.code).To(Equal(1))
+		Expect(r.Code).To(Equal(1))
 		r = p.as("nowhere", "verify", filepath.Join(p.dir, "nothing"), "--jwks="+jwks)
-		Expect(r.code).To(Equal(1))
+		Expect(r.Code).To(Equal(1))
 	})
 
 	// log are the flags by which the plugin finds the audit log and shows who asks.
@@ -101,7 +101,7 @@ var _ = Describe("Proof", func() {
 		p.good(reviewer, "review", "approve", checkout.Name, "--notes=Notion was part of the task", "--yes")
 		jti := p.passport("ticket").Status.JTI
 		flags := log(auditor)
-		Eventually(func() result { return p.as(auditor, append([]string{"audit", "trail", jti}, flags...)...) }).Should(HaveField("out", And(
+		Eventually(func() result { return p.as(auditor, append([]string{"audit", "trail", jti}, flags...)...) }).Should(HaveField("Out", And(
 			MatchRegexp(`(?m)^TIME +ACTION +OUTCOME +BY +WHAT *$`),
 			MatchRegexp(`(?m) passport.issue +success +`+p.user(agent)+` +Answer one customer ticket`),
 			MatchRegexp(`(?m) passport.checkout +\w+ +`+p.user(agent)+` .*Flagged, undeclared_service`),
@@ -115,10 +115,10 @@ var _ = Describe("Proof", func() {
 		Expect(p.good(admin, "describe", "ticket", "--audit", "--service-account=auditor", "--audit-log="+auditLog.URL)).To(MatchRegexp(`(?m)^trail +\S+  passport.issue success by `))
 
 		Expect(p.good(auditor, append([]string{"audit", "who-used", "notion"}, flags...)...)).To(MatchRegexp(`(?m)^%s +support-bot +0 +0 +1 +1 `, p.namespace))
-		Expect(p.as(auditor, append([]string{"audit", "who-used", "stripe"}, flags...)...).err).To(ContainSubstring("nobody used stripe"))
+		Expect(p.as(auditor, append([]string{"audit", "who-used", "stripe"}, flags...)...).Err).To(ContainSubstring("nobody used stripe"))
 		r := p.as(auditor, append([]string{"audit", "who-used", "notion", "-A"}, flags...)...)
-		Expect(r.code).To(Equal(1))
-		Expect(r.err).To(ContainSubstring("agent-passport-auditor"))
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Err).To(ContainSubstring("agent-passport-auditor"))
 
 		exported := filepath.Join(p.dir, "trail.csv")
 		export := append([]string{"audit", "export", "--format=csv", "--agent=support-bot", "--file=" + exported, "--from=" + time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)}, flags...)
@@ -126,28 +126,28 @@ var _ = Describe("Proof", func() {
 		content, err := os.ReadFile(exported)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(strings.Count(string(content), jti)).To(BeNumerically(">=", 3))
-		Expect(p.as(auditor, export...).err).To(ContainSubstring("--file: "), "what is there is not written over")
+		Expect(p.as(auditor, export...).Err).To(ContainSubstring("--file: "), "what is there is not written over")
 		Expect(p.good(auditor, append([]string{"audit", "export", "--format=ndjson", "--action=passport.issue"}, flags...)...)).To(ContainSubstring(jti))
 	})
 
 	It("says who may read the log, and how it is reached", func() {
 		r := p.as(admin, append([]string{"audit", "trail", "pp_0", "-n", p.namespace}, log(nobody)...)...)
-		Expect(r.code).To(Equal(1))
-		Expect(r.err).To(And(ContainSubstring("auditrecords"), ContainSubstring("ClusterRole agent-passport-auditor")))
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Err).To(And(ContainSubstring("auditrecords"), ContainSubstring("ClusterRole agent-passport-auditor")))
 		r = p.as(admin, "audit", "trail", "pp_0", "--audit-log="+auditLog.URL)
-		Expect(r.code).To(Equal(1))
-		Expect(r.err).To(ContainSubstring("--service-account=NAME"))
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Err).To(ContainSubstring("--service-account=NAME"))
 		r = p.as(admin, "audit", "trail", "pp_0", "--service-account=auditor", "--connect-to=127.0.0.1:1")
-		Expect(r.code).To(Equal(1))
-		Expect(r.err).To(ContainSubstring("kubectl port-forward -n agent-passport-system service/agent-passport-auditlog 8443"))
-		Expect(p.as(admin, "audit", "trail", "pp_0", "--service-account=auditor", "--audit-log="+auditLog.URL).code).To(Equal(4))
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Err).To(ContainSubstring("kubectl port-forward -n agent-passport-system service/agent-passport-auditlog 8443"))
+		Expect(p.as(admin, "audit", "trail", "pp_0", "--service-account=auditor", "--audit-log="+auditLog.URL).Code).To(Equal(4))
 	})
 
 	It("checks the log, by the service's word and by a copy", func() {
 		p.issue("ticket")
 		p.kubectl("create", "clusterrolebinding", p.namespace, "--clusterrole=agent-passport-auditor", "--serviceaccount="+p.namespace+":auditor")
 		Eventually(func() result { return p.as(auditor, append([]string{"audit", "verify"}, log(auditor)...)...) }).Should(And(
-			HaveField("code", 0), HaveField("out", MatchRegexp(`^holds: \d+ records, by the word of the service`))))
+			HaveField("Code", 0), HaveField("Out", MatchRegexp(`^holds: \d+ records, by the word of the service`))))
 
 		key := auditKey(p)
 		copied := filepath.Join(p.dir, "copy")
@@ -163,8 +163,8 @@ var _ = Describe("Proof", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(os.WriteFile(packed, []byte(strings.Replace(string(content), "Answer one", "Answer two", 1)), 0o600)).To(Succeed())
 		r := p.as(nobody, "audit", "verify", packed, "--key="+key)
-		Expect(r.code).To(Equal(2), r.err)
-		Expect(p.as(nobody, "audit", "verify", filepath.Join(p.dir, "nothing"), "--key="+key).code).To(Equal(1))
+		Expect(r.Code).To(Equal(2), r.Err)
+		Expect(p.as(nobody, "audit", "verify", filepath.Join(p.dir, "nothing"), "--key="+key).Code).To(Equal(1))
 	})
 })
 

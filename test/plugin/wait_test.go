@@ -35,10 +35,10 @@ var _ = Describe("wait", func() {
 		p.good(agent, "checkout", "ticket", "--services=slack", "--timeout="+soon.String())
 		var r result
 		Eventually(ended).Should(Receive(&r))
-		Expect(r.code).To(BeZero(), r.err)
-		Expect(r.out).To(HavePrefix("accepted: checkout ticket-"))
-		Expect(r.err).To(HavePrefix("waiting: passport ticket in namespace " + p.namespace + " is Active"))
-		Expect(p.as(agent, "wait", "checkout/"+p.passport("ticket").Status.Checkout.Name).code).To(BeZero())
+		Expect(r.Code).To(BeZero(), r.Err)
+		Expect(r.Out).To(HavePrefix("accepted: checkout ticket-"))
+		Expect(r.Err).To(HavePrefix("waiting: passport ticket in namespace " + p.namespace + " is Active"))
+		Expect(p.as(agent, "wait", "checkout/"+p.passport("ticket").Status.Checkout.Name).Code).To(BeZero())
 	})
 
 	It("exits with 0 for a passport that is issued, and says what that waits for", func() {
@@ -49,17 +49,17 @@ var _ = Describe("wait", func() {
 		p.good(admin, "enable", p.namespace, "--apply", "--yes")
 		var r result
 		Eventually(ended).Should(Receive(&r))
-		Expect(r.code).To(BeZero(), r.err)
-		Expect(r.out).To(ContainSubstring("is Active as pp_"))
-		Expect(r.err).To(MatchRegexp(`waiting: passport ticket in namespace \S+ is Pending \(NamespaceNotEnabled: `))
+		Expect(r.Code).To(BeZero(), r.Err)
+		Expect(r.Out).To(ContainSubstring("is Active as pp_"))
+		Expect(r.Err).To(MatchRegexp(`waiting: passport ticket in namespace \S+ is Pending \(NamespaceNotEnabled: `))
 	})
 
 	It("exits with 2 for a passport that was never issued", func() {
 		p.as(agent, "issue", "ticket", "--agent=support-bot", "--summary=Answer", "--services=stripe")
 		r := p.as(agent, "wait", "ticket")
-		Expect(r.code).To(Equal(2))
-		Expect(r.out).To(ContainSubstring("was never issued (ServiceNotGranted"))
-		Expect(p.as(agent, "wait", "passport/ticket", "--for=issued").code).To(Equal(2))
+		Expect(r.Code).To(Equal(2))
+		Expect(r.Out).To(ContainSubstring("was never issued (ServiceNotGranted"))
+		Expect(p.as(agent, "wait", "passport/ticket", "--for=issued").Code).To(Equal(2))
 	})
 
 	It("exits with 2 for a mission that a reviewer blocks its agent for", func() {
@@ -69,8 +69,8 @@ var _ = Describe("wait", func() {
 		p.good(reviewer, "review", "block", checkout.Name, "--notes=Nobody asked for notes", "--yes")
 		var r result
 		Eventually(ended).Should(Receive(&r))
-		Expect(r.code).To(Equal(2), r.err)
-		Expect(r.out).To(HavePrefix("not accepted: checkout " + checkout.Name))
+		Expect(r.Code).To(Equal(2), r.Err)
+		Expect(r.Out).To(HavePrefix("not accepted: checkout " + checkout.Name))
 	})
 
 	It("exits with 2 for a Checkout that does not count", func() {
@@ -85,17 +85,17 @@ var _ = Describe("wait", func() {
 		}
 		Expect(server.As(p.user(agent), nil).Create(p.ctx, second)).To(Succeed())
 		r := p.as(agent, "wait", "checkout/second", "--timeout="+soon.String())
-		Expect(r.code).To(Equal(2))
-		Expect(r.out).To(ContainSubstring("does not count (AlreadyCheckedOut)"))
+		Expect(r.Code).To(Equal(2))
+		Expect(r.Out).To(ContainSubstring("does not count (AlreadyCheckedOut)"))
 	})
 
 	It("exits with 3 for a mission that awaits its review, also where nobody decides in time", func() {
 		checkout := p.flagged("ticket")
 		r := p.as(agent, "wait", "checkout/"+checkout.Name)
-		Expect(r.code).To(Equal(3))
-		Expect(r.out).To(And(HavePrefix("awaiting review: checkout "+checkout.Name), ContainSubstring("kubectl passport review approve "+checkout.Name)))
+		Expect(r.Code).To(Equal(3))
+		Expect(r.Out).To(And(HavePrefix("awaiting review: checkout "+checkout.Name), ContainSubstring("kubectl passport review approve "+checkout.Name)))
 		began := time.Now()
-		Expect(p.as(agent, "wait", "ticket", "--wait-for-review", "--timeout=1s").code).To(Equal(3))
+		Expect(p.as(agent, "wait", "ticket", "--wait-for-review", "--timeout=1s").Code).To(Equal(3))
 		Expect(time.Since(began)).To(And(BeNumerically(">=", time.Second), BeNumerically("<", 10*time.Second)))
 	})
 
@@ -104,12 +104,12 @@ var _ = Describe("wait", func() {
 		began := time.Now()
 		r := p.as(agent, "wait", "ticket", "--timeout=1s")
 		Expect(time.Since(began)).To(And(BeNumerically(">=", time.Second), BeNumerically("<", 10*time.Second)))
-		Expect(r.code).To(Equal(4))
-		Expect(r.out).To(MatchRegexp(`^not within 1s: passport ticket in namespace \S+ is Active .* and nobody checked out. See: kubectl passport describe ticket`))
+		Expect(r.Code).To(Equal(4))
+		Expect(r.Out).To(MatchRegexp(`^not within 1s: passport ticket in namespace \S+ is Active .* and nobody checked out. See: kubectl passport describe ticket`))
 		for _, target := range []string{"nothing", "checkout/nothing"} {
 			r = p.as(agent, "wait", target, "--timeout=1h")
-			Expect(r.code).To(Equal(4))
-			Expect(r.out).To(ContainSubstring("it was never created, or it was deleted"))
+			Expect(r.Code).To(Equal(4))
+			Expect(r.Out).To(ContainSubstring("it was never created, or it was deleted"))
 		}
 	})
 
@@ -133,7 +133,7 @@ var _ = Describe("wait", func() {
 		began := time.Now()
 		r := p.as(nobody, "wait", "ticket", "--timeout=1h")
 		Expect(time.Since(began)).To(BeNumerically("<", soon))
-		Expect(r.code).To(Equal(1))
-		Expect(r.err).To(ContainSubstring("the ClusterRole agent-passport-viewer holds that right"))
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Err).To(ContainSubstring("the ClusterRole agent-passport-viewer holds that right"))
 	})
 })
