@@ -33,7 +33,7 @@ demo: bin/playground ## Play the whole story (about two minutes), check every st
 ##@ Work on it
 
 .PHONY: build
-build: bin/manager bin/auditlog bin/gateway bin/mission ## Build the operator's binaries, and what agents run, into bin/.
+build: bin/manager bin/auditlog bin/gateway bin/mission bin/kubectl-passport ## Build the operator's binaries, what agents run, and the kubectl plugin, into bin/.
 
 .PHONY: test
 test: bin/manager ## Every test: unit, real API server, end to end. PACKAGES and TESTFLAGS narrow it.
@@ -144,8 +144,8 @@ dist/default/kustomization.yaml dist/before-1.36/kustomization.yaml:
 	  "images: [{name: agent-passport-operator, $$ref}]" > $@
 
 # What Go builds, Go knows how to keep up to date.
-.PHONY: bin/manager bin/auditlog bin/gateway bin/mission bin/playground
-bin/manager bin/auditlog bin/gateway bin/mission:
+.PHONY: bin/manager bin/auditlog bin/gateway bin/mission bin/kubectl-passport bin/playground
+bin/manager bin/auditlog bin/gateway bin/mission bin/kubectl-passport:
 	@CGO_ENABLED=0 go build -trimpath -o $@ ./cmd/$(@F)
 bin/playground:
 	@go build -o $@ ./hack/playground

@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"agentpassport.dev/operator/internal/audit/offline"
 )
 
 func main() {
@@ -26,7 +28,7 @@ func run(args []string) int {
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServeCommand(), newVerify(), newBundle(), newBeginEpoch(), newRotateKey())
+	root.AddCommand(newServeCommand(), offline.NewVerify(), offline.NewBundle(), newBeginEpoch(), newRotateKey())
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctrl.SetupSignalHandler())
 	if err != nil {

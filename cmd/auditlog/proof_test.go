@@ -21,6 +21,7 @@ import (
 	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/keys"
+	"agentpassport.dev/operator/internal/audit/offline"
 )
 
 var noon = time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
@@ -93,7 +94,7 @@ func mission(uid string, after time.Duration) []audit.Record {
 
 func TestVerifySaysWhatItFound(t *testing.T) {
 	w := newWorld(t)
-	printed, code, err := play(t, newVerify(), w.dir, "--key", w.public, "--head", w.mirrored)
+	printed, code, err := play(t, offline.NewVerify(), w.dir, "--key", w.public, "--head", w.mirrored)
 	if code != 0 {
 		t.Fatal(err)
 	}
@@ -112,11 +113,11 @@ func TestVerifySaysWhatItFound(t *testing.T) {
 	if err := os.WriteFile(entries, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, code, err = play(t, newVerify(), w.dir, "--key", w.public); code != 1 || !strings.Contains(err.Error(), "epoch 1: the trail is broken at record 3") {
+	if _, code, err = play(t, offline.NewVerify(), w.dir, "--key", w.public); code != 1 || !strings.Contains(err.Error(), "epoch 1: the trail is broken at record 3") {
 		t.Fatalf("exit code %d: %v", code, err)
 	}
-	printed, code, _ = play(t, newVerify(), w.dir, "--key", w.public, "-o", "json")
-	var found result
+	printed, code, _ = play(t, offline.NewVerify(), w.dir, "--key", w.public, "-o", "json")
+	var found offline.Result
 	if err := json.Unmarshal([]byte(printed), &found); err != nil || code != 1 {
 		t.Fatalf("exit code %d, %v: %s", code, err, printed)
 	}
@@ -139,7 +140,7 @@ func TestWhatCannotBeReadIsNoBreak(t *testing.T) {
 		"a bad output":   {w.dir, "--key", w.public, "-o", "xml"},
 		"two folders":    {w.dir, w.dir, "--key", w.public},
 	} {
-		_, code, err := play(t, newVerify(), args...)
+		_, code, err := play(t, offline.NewVerify(), args...)
 		if code != 2 {
 			t.Errorf("%s: exit code %d: %v", name, code, err)
 		} else if strings.Contains(err.Error(), "PRIVATE+KEY") {
@@ -155,17 +156,17 @@ func TestABundleIsMadeAndVerified(t *testing.T) {
 		"--agent", "bot", "--namespace", "support", "--from", "2026-08-01", "--to", "2026-08-02T00:00:00Z",
 		"--data-dir", w.dir, "--key", w.public, "--head", w.mirrored, "-o", file,
 	}
-	made, code, err := play(t, newBundle(), args...)
+	made, code, err := play(t, offline.NewBundle(), args...)
 	if code != 0 {
 		t.Fatal(err)
 	}
-	if _, code, err = play(t, newBundle(), args...); code != 2 || !errors.Is(err, os.ErrExist) {
+	if _, code, err = play(t, offline.NewBundle(), args...); code != 2 || !errors.Is(err, os.ErrExist) {
 		t.Fatalf("the file is written over: %v", err)
 	}
 	if err := os.RemoveAll(w.dir); err != nil {
 		t.Fatal(err)
 	}
-	verified, code, err := play(t, newVerify(), file, "--key", w.public)
+	verified, code, err := play(t, offline.NewVerify(), file, "--key", w.public)
 	if code != 0 || verified != made {
 		t.Fatalf("exit code %d, %v:\n%s", code, err, verified)
 	}
@@ -181,7 +182,7 @@ func TestABundleIsMadeAndVerified(t *testing.T) {
 	if err := os.WriteFile(file, bytes.Replace(raw, []byte("pp_m1"), []byte("pp_m3"), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, code, err := play(t, newVerify(), file, "--key", w.public); code != 1 {
+	if _, code, err := play(t, offline.NewVerify(), file, "--key", w.public); code != 1 {
 		t.Fatalf("exit code %d: %v", code, err)
 	}
 }
@@ -203,7 +204,7 @@ func TestAnEpochIsBegunWhereRecordsAreLostAndOnlyThere(t *testing.T) {
 		t.Fatalf("exit code %d, %v: %s", code, err, printed)
 	}
 	w.append(t, mission("m3", time.Hour))
-	printed, code, err = play(t, newVerify(), w.dir, "--key", w.public)
+	printed, code, err = play(t, offline.NewVerify(), w.dir, "--key", w.public)
 	if code != 0 || !strings.Contains(printed, "LOST: 4 records were signed, 0 kept; alice began epoch 2") ||
 		!strings.HasPrefix(printed, "Holds, with a loss") {
 		t.Fatalf("exit code %d, %v:\n%s", code, err, printed)
@@ -220,7 +221,7 @@ func TestANewKeyIsAddedToTheFile(t *testing.T) {
 	w.append(t, mission("m3", time.Hour))
 	next := strings.TrimSpace(strings.TrimPrefix(printed, "The log will sign with "))
 	for _, key := range []string{first, next} {
-		printed, code, err := play(t, newVerify(), w.dir, "--key", key, "--head", w.mirrored)
+		printed, code, err := play(t, offline.NewVerify(), w.dir, "--key", key, "--head", w.mirrored)
 		if code != 0 || !strings.Contains(printed, "keys        2;") {
 			t.Fatalf("exit code %d, %v:\n%s", code, err, printed)
 		}

@@ -52,9 +52,14 @@ func (b *BadRecord) Error() string { return "the audit log refuses a record: " +
 type Options struct {
 	// URL of the service, https://host:port.
 	URL string
+	// Address, host:port, is connected to in place of the URL's, such as that of a forwarded port. The
+	// certificate has to be for the URL's host all the same. Empty: the URL's.
+	Address string
 	// TokenFile holds the bearer token. It is read for every request: the kubelet renews it. Empty:
 	// none is sent.
 	TokenFile string
+	// Token is one in itself; it counts where TokenFile is empty.
+	Token string
 	// CAFile holds the authorities that may sign the service's certificate, as PEM. It is read for
 	// every connection.
 	CAFile string
@@ -71,6 +76,7 @@ type Options struct {
 type Client struct {
 	base      string
 	tokenFile string
+	token     string
 	http      *http.Client
 }
 
@@ -92,6 +98,7 @@ func New(options Options) (*Client, error) {
 	return &Client{
 		base:      strings.TrimSuffix(base.String(), "/"),
 		tokenFile: options.TokenFile,
+		token:     options.Token,
 		http: &http.Client{
 			Timeout: timeout,
 			Transport: &http.Transport{
@@ -111,6 +118,9 @@ func (o Options) dial(ctx context.Context, network, address string) (net.Conn, e
 		return nil, err
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
+	if o.Address != "" {
+		address = o.Address
+	}
 	authorities := o.CA
 	if o.CAFile != "" {
 		if authorities, err = os.ReadFile(o.CAFile); err != nil {
@@ -247,14 +257,17 @@ func (c *Client) ask(ctx context.Context, method, address string, body []byte) (
 
 // authorize adds the token as it is in its file now.
 func (c *Client) authorize(request *http.Request) error {
-	if c.tokenFile == "" {
-		return nil
+	token := c.token
+	if c.tokenFile != "" {
+		read, err := os.ReadFile(c.tokenFile)
+		if err != nil {
+			return fmt.Errorf("%w: the token for the audit log: %w", ErrUnavailable, err)
+		}
+		token = strings.TrimSpace(string(read))
 	}
-	token, err := os.ReadFile(c.tokenFile)
-	if err != nil {
-		return fmt.Errorf("%w: the token for the audit log: %w", ErrUnavailable, err)
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package main
+package offline
 
 import (
 	"errors"
@@ -20,8 +20,8 @@ type bundleFlags struct {
 	output            string
 }
 
-// newBundle is the command that packs what one agent did.
-func newBundle() *cobra.Command {
+// NewBundle is the command that packs what one agent did.
+func NewBundle() *cobra.Command {
 	var f bundleFlags
 	cmd := &cobra.Command{
 		Use:   "bundle --agent NAME --from TIME --to TIME --data-dir DIR --key KEY -o FILE",
@@ -29,13 +29,13 @@ func newBundle() *cobra.Command {
 		Long: `Pack what one agent did into a file that verifies alone: every record of each of its missions with a step in
 that time, its issues from the first on, a proof for each, the signed head, and the keys of the log.
 
-The data directory is a copy; all of it is checked first. "auditlog verify FILE" checks the file, and says what
+The data directory is a copy; all of it is checked first. "verify FILE" checks the file, and says what
 it proves and what it does not.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	cmd.Flags().StringVar(&f.agent.Name, "agent", "", "The name of the AgentPassport.")
-	cmd.Flags().StringVar(&f.agent.Namespace, "namespace", "default", "Its namespace.")
+	cmd.Flags().StringVarP(&f.agent.Namespace, "namespace", "n", "default", "Its namespace.")
 	cmd.Flags().StringVar(&f.from, "from", "", "The time from which on, RFC 3339, or a day, in UTC.")
 	cmd.Flags().StringVar(&f.to, "to", "", "The time before which.")
 	cmd.Flags().StringVar(&f.dir, "data-dir", "", "A copy of the log's data directory.")

@@ -1,4 +1,6 @@
-package main
+// Package offline has the commands that need no service: they check a copy of the audit log, or a part of it, and
+// pack one.
+package offline
 
 import (
 	"encoding/json"
@@ -22,8 +24,8 @@ type verifyFlags struct {
 	output    string
 }
 
-// newVerify is the command that checks a folder or a bundle offline.
-func newVerify() *cobra.Command {
+// NewVerify is the command that checks a folder or a bundle offline.
+func NewVerify() *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{
 		Use:   "verify DIR|BUNDLE --key KEY",
@@ -93,15 +95,18 @@ func verifyBundle(path string, key keys.Public, policy *witness.Policy) (*bundle
 	return bundle.Verify(b, key, policy)
 }
 
-// result is what is printed as JSON.
-type result struct {
-	Whole  bool         `json:"whole"`
-	Break  *brokenPlace `json:"break,omitempty"`
-	Report any          `json:"report,omitempty"`
+// Result is what verify prints as JSON.
+type Result struct {
+	// Whole says that all holds.
+	Whole bool `json:"whole"`
+	// Break is the first place that does not; nil where all holds.
+	Break *Place `json:"break,omitempty"`
+	// Report is a *proof.Report or a *bundle.Report; nil where something does not hold.
+	Report any `json:"report,omitempty"`
 }
 
-// brokenPlace is the first place that does not hold.
-type brokenPlace struct {
+// Place is the first place that does not hold.
+type Place struct {
 	Epoch    uint64  `json:"epoch,omitempty"`
 	Position *uint64 `json:"position,omitempty"`
 	ID       string  `json:"id,omitempty"`
@@ -115,11 +120,11 @@ func (f *verifyFlags) print(out io.Writer, report any, failed error, text func()
 	case failed != nil && !errors.As(failed, &broken):
 		return failed
 	case f.output == "json":
-		r := result{Whole: failed == nil}
+		r := Result{Whole: failed == nil}
 		if failed == nil {
 			r.Report = report
 		} else {
-			r.Break = &brokenPlace{Epoch: broken.Epoch, Why: broken.Why()}
+			r.Break = &Place{Epoch: broken.Epoch, Why: broken.Why()}
 			if position, id, known := broken.Place(); known {
 				r.Break.Position, r.Break.ID = &position, id
 			}
