@@ -53,7 +53,7 @@ func TestParseChangelog(t *testing.T) {
 
 func TestParseVersion(t *testing.T) {
 	for text, good := range map[string]bool{
-		"v0.1.0": true, "v1.20.3-rc.1": true, "0.1.0": false, "v0.1": false, "v01.0.0": false, "v1.0.0+build": false, "": false, "v1.0.0 ": false,
+		"v0.1.0": true, "v1.20.3-rc.1": true, "0.1.0": false, "v0.1": false, "v01.0.0": false, "v1.0.0+build": false, "": false, "v1.0.0\n": false,
 	} {
 		if _, err := parseVersion(text); (err == nil) != good {
 			t.Errorf("%q: %v", text, err)

@@ -15,7 +15,7 @@ const layout = "image"
 
 // image builds the image for every platform, as an OCI layout on disk. Without buildah there is none.
 func (r *release) image(ctx context.Context) error {
-	if _, err := exec.LookPath("buildah"); err != nil {
+	if _, missing := exec.LookPath("buildah"); missing != nil {
 		r.say("  no buildah here: no image, and manifests that name it by tag")
 		return nil
 	}

@@ -70,7 +70,7 @@ func run(args []string, said io.Writer) error {
 
 // make is the whole release, step by step.
 func (r *release) make(ctx context.Context) (err error) {
-	if r.config, err = readConfig(filepath.Join(r.root, "hack/release/release.yaml")); err != nil {
+	if r.config, err = readConfig(filepath.Join(r.root, "hack", "release", "release.yaml")); err != nil {
 		return err
 	}
 	if r.commit, err = head(ctx, r.root); err != nil {

@@ -16,13 +16,12 @@ import (
 // replaced. Every replica reports them, from its cache and its keys. rotation is how long a key signs. The error is
 // that of the registry, where one of them is there already.
 func RegisterGauges(registry prometheus.Registerer, cached client.Reader, keys *Keyring, rotation time.Duration) error {
-	var errs []error
-	for _, gauge := range []prometheus.Collector{
-		newLivePassports(cached), newAwaitingReview(cached), newOldestReview(cached), &rotationDue{keys: keys, interval: rotation},
-	} {
-		errs = append(errs, registry.Register(gauge))
-	}
-	return errors.Join(errs...)
+	return errors.Join(
+		registry.Register(newLivePassports(cached)),
+		registry.Register(newAwaitingReview(cached)),
+		registry.Register(newOldestReview(cached)),
+		registry.Register(&rotationDue{keys: keys, interval: rotation}),
+	)
 }
 
 // cacheGauge measures objects by a label whenever it is scraped, from the cache.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -49,7 +48,7 @@ func argo(object *unstructured.Unstructured) (status, message string) {
 		Expect(vm.CallByParam(lua.P{Fn: vm.NewFunction(open), Protect: true}, lua.LString(name))).To(Succeed())
 	}
 	vm.SetGlobal("obj", toLua(vm, object.Object))
-	Expect(vm.DoFile(filepath.Join("../../config/argocd/health", strings.ToLower(object.GetKind())+".lua"))).To(Succeed())
+	Expect(vm.DoFile("../../config/argocd/health/" + strings.ToLower(object.GetKind()) + ".lua")).To(Succeed())
 	health, is := vm.Get(-1).(*lua.LTable)
 	Expect(is).To(BeTrue(), "the check gives no table")
 	return health.RawGetString("status").String(), health.RawGetString("message").String()
@@ -233,7 +232,7 @@ var _ = Describe("The health of other kinds", func() {
 		w.says("gateway-0", connection, v1alpha1.ReasonCredentialRead)
 		w.settle()
 		w.judges("ServiceConnection", "github", "Served", current, "Healthy")
-		connection = w.edit(func(c *v1alpha1.ServiceConnection) { c.Spec.TimeoutSeconds = 5 })
+		w.edit(func(c *v1alpha1.ServiceConnection) { c.Spec.TimeoutSeconds = 5 })
 		w.judges("ServiceConnection", "github", "changed, and not read again yet", inProgress, "Progressing")
 	})
 })

@@ -118,7 +118,7 @@ var _ = Describe("The health checks of Argo CD", func() {
 		delete(settings.Data, "url")
 		for _, kind := range kinds() {
 			key := "resource.customizations.health.agentpassport.dev_" + kind
-			check, err := os.ReadFile(filepath.Join(root, "config/argocd/health", strings.ToLower(kind)+".lua"))
+			check, err := os.ReadFile(root + "/config/argocd/health/" + strings.ToLower(kind) + ".lua")
 			Expect(err).NotTo(HaveOccurred())
 			Expect(settings.Data).To(HaveKeyWithValue(key, string(check)))
 			delete(settings.Data, key)

@@ -106,7 +106,7 @@ func TestEveryAlertHasItsRunbook(t *testing.T) {
 	for _, alert := range alerts(t) {
 		names = append(names, alert.Alert)
 	}
-	files, err := filepath.Glob(filepath.Join(root, "docs/runbooks/*.md"))
+	files, err := filepath.Glob(filepath.Join(root, "docs", "runbooks", "*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
@@ -31,7 +31,7 @@ func unknown(known map[string][]string, expr string) []string {
 				wrong = append(wrong, "no metric "+node.Name)
 			}
 			for _, matcher := range node.LabelMatchers {
-				if is && matcher.Name != labels.MetricName && !slices.Contains(has, matcher.Name) {
+				if is && matcher.Name != model.MetricNameLabel && !slices.Contains(has, matcher.Name) {
 					wrong = append(wrong, fmt.Sprintf("%s has no label %s", node.Name, matcher.Name))
 				}
 			}

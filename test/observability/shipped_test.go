@@ -91,7 +91,7 @@ type panel struct {
 // dashboards are those of config/grafana, by file.
 func dashboards(t *testing.T) map[string]dashboard {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, "config/grafana/*.json"))
+	files, err := filepath.Glob(filepath.Join(root, "config", "grafana", "*.json"))
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
