@@ -15,7 +15,7 @@ const layout = "image"
 
 // image builds the image for every platform, as an OCI layout on disk. Without buildah there is none.
 func (r *release) image(ctx context.Context) error {
-	if _, missing := exec.LookPath("buildah"); missing != nil {
+	if !installed("buildah") {
 		r.say("  no buildah here: no image, and manifests that name it by tag")
 		return nil
 	}
@@ -30,6 +30,12 @@ func (r *release) image(ctx context.Context) error {
 	_, err = output(ctx, r.root, nil, "buildah", "--storage-driver", "vfs", "manifest", "push", "--all", "--format", "oci",
 		name, "oci:"+destination+":"+string(r.version))
 	return err
+}
+
+// installed says whether a program is there to be run.
+func installed(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
 }
 
 // reference is the image as manifests name it: by digest where it was built, else by tag.
