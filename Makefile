@@ -2,6 +2,8 @@
 
 IMG        ?= agent-passport-operator:dev
 PLATFORMS  ?= linux/$(shell go env GOARCH)
+IMAGE      ?= agent-passport-operator
+VERSION    ?=
 CLUSTER    ?=
 KUBECTL    ?= $(shell command -v kubectl 2>/dev/null || ls bin/controlplane/*/kubectl 2>/dev/null | tail -n 1)
 
@@ -37,6 +39,7 @@ build: bin/manager bin/auditlog bin/gateway bin/mission bin/kubectl-passport ## 
 
 .PHONY: test
 test: bin/manager ## Every test: unit, real API server, end to end. PACKAGES and TESTFLAGS narrow it.
+	@CGO_ENABLED=0 go run -modfile=hack/tools/go.mod -tags=remove_all_sd github.com/prometheus/prometheus/cmd/promtool --version >/dev/null # built before the tests, not beside them
 	@echo "make test: race detector $(if $(RACE),on,off (no C compiler found))"
 	@assets="$$($(PLAYGROUND) assets)" && export KUBEBUILDER_ASSETS="$$assets" && status=0; \
 	  CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -shuffle=on -timeout=45m $(TESTFLAGS) $(PACKAGES) || status=1; \
@@ -51,12 +54,14 @@ bench: bin/manager bin/gateway ## Measure: issue rates against the ceiling of th
 	  go test -run='^$$' -bench=. -timeout=30m $(TESTFLAGS) ./internal/gateway/... && \
 	  go test -run='^$$' -bench=. -benchtime=1x -timeout=90m $(TESTFLAGS) ./test/bench/...
 
-.PHONY: lint lint-code lint-api
-lint: lint-code lint-api ## Lint the code, and the API types against the Kubernetes API conventions.
+.PHONY: lint lint-code lint-api lint-workflows
+lint: lint-code lint-api lint-workflows ## Lint the code, the API types against the Kubernetes API conventions, and the workflow files.
 lint-code:
 	$(TOOL) golangci-lint-kube-api-linter run
 lint-api:
 	$(TOOL) golangci-lint-kube-api-linter run --config=.golangci-kal.yml ./api/...
+lint-workflows:
+	$(TOOL) actionlint
 
 .PHONY: fmt
 fmt: ## Format the code as lint wants it.
@@ -105,6 +110,10 @@ image: ## Build the image IMG from static binaries, for PLATFORMS; with buildah,
 build-installer: dist/default/kustomization.yaml dist/before-1.36/kustomization.yaml ## Write dist/install.yaml, all that `kubectl apply` needs, and one for Kubernetes before 1.36.
 	$(TOOL) kustomize build dist/default --output=dist/install.yaml
 	$(TOOL) kustomize build dist/before-1.36 --output=dist/install-before-1.36.yaml
+
+.PHONY: release
+release: ## Make release VERSION (such as v0.1.0) in dist/release: archives, image, manifests, SBOM, checksums. IMAGE: where the image will be.
+	@go run ./hack/release $(VERSION) --image=$(IMAGE)
 
 .PHONY: install
 install: need-kubectl ## Install the CRDs into the current cluster.

@@ -53,7 +53,7 @@ ask() {
 # look_at_passport ends where no Checkout will come, and learns its name where there is one. The namespace is
 # never empty: it keeps the lines before it in the answer.
 look_at_passport() {
-  ask passports "$passport" '{.status.phase}{"\n"}{.status.issued.mode}{"\n"}{.status.checkout.name}{"\n"}{.status.conditions[?(@.type=="Ready")].reason}{"\n"}{.metadata.namespace}{"\n"}{.status.conditions[?(@.type=="Ready")].message}' ||
+  ask passports "$passport" '{.status.phase}{"\n"}{.status.issued.mode}{"\n"}{.status.checkout.name}{"\n"}{.status.conditions[?(@.type=="Ready")].reason}{.status.conditions[?(@.type=="Succeeded")].reason}{"\n"}{.metadata.namespace}{"\n"}{.status.conditions[?(@.type=="Ready")].message}{.status.conditions[?(@.type=="Succeeded")].message}' ||
     return 0
   if [ -z "$answer" ]; then
     conclude 4 "there is no passport $passport${namespace:+ in namespace $namespace}: it was never created, or it was deleted. If its Checkout is still there, ask for that: gate.sh checkout/NAME"

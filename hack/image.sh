@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the image NAME for PLATFORMS (such as "linux/amd64 linux/arm64"): static binaries first,
-# then an image of nothing else, with the first of buildah, podman and docker that is there.
+# then an image of nothing else, with the first of buildah, podman and docker that is there. With SOURCE_DATE_EPOCH,
+# buildah gives the same image for the same source.
 set -eu
 cd "$(dirname "$0")/.."
 name=$1
@@ -12,7 +13,7 @@ for platform in $platforms; do
   echo "image: building for $platform"
   for command in manager auditlog gateway; do
     CGO_ENABLED=0 GOOS="$os" GOARCH="$arch" \
-      go build -trimpath -ldflags='-s -w' -o "dist/image/${os}_${arch}/$command" "./cmd/$command"
+      go build -trimpath -ldflags='-s -w -buildid=' -o "dist/image/${os}_${arch}/$command" "./cmd/$command"
   done
 done
 
@@ -21,7 +22,7 @@ case $platforms in *' '*) several=yes ;; *) several=no ;; esac
 
 if command -v buildah >/dev/null 2>&1; then
   # Without a daemon, and without the privileges that namespaces and overlays need.
-  set -- --isolation chroot --storage-driver vfs
+  set -- --isolation chroot --storage-driver vfs ${SOURCE_DATE_EPOCH:+--timestamp "$SOURCE_DATE_EPOCH"}
   if [ "$several" = yes ]; then
     buildah --storage-driver vfs manifest rm "$name" >/dev/null 2>&1 || true
     set -- "$@" --manifest "$name"

@@ -1,5 +1,10 @@
 package v1alpha1
 
+import (
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
 // ConditionType is the type of a condition of a kind in this group.
 type ConditionType string
 
@@ -11,9 +16,9 @@ const (
 	// ConditionReady of a Passport is True while it is Active; of a Checkpoint, once it is accepted;
 	// of a Checkout, once it is judged; of an AgentPassport and an AgentBlock, once the operator has read it and acts on it.
 	ConditionReady ConditionType = "Ready"
-	// ConditionStalled is True, and there, only where the object never becomes Ready (again): a
-	// Passport that ended by other than a checkout, a Checkpoint or Checkout that does not count
-	// (kstatus).
+	// ConditionStalled is True, and there, only where the object came to nothing and never becomes Ready
+	// (again): a Passport that ended otherwise than it was meant to, a Checkpoint or Checkout that does
+	// not count (kstatus).
 	ConditionStalled ConditionType = "Stalled"
 )
 
@@ -40,7 +45,19 @@ const (
 const (
 	// ConditionTokenDelivered is True while the Secret of an Active passport holds its token.
 	ConditionTokenDelivered ConditionType = "TokenDelivered"
+	// ConditionSucceeded is True, and there in the place of Ready, once the mission has ended as it was
+	// meant to: by a checkout, or in mode Standard, which has none, by its time.
+	ConditionSucceeded ConditionType = "Succeeded"
 )
+
+// Explanation is the condition that says why a Passport is in its phase: Succeeded where it is there, else
+// Ready. It is nil before the operator has looked at the Passport.
+func (s *PassportStatus) Explanation() *metav1.Condition {
+	if succeeded := meta.FindStatusCondition(s.Conditions, string(ConditionSucceeded)); succeeded != nil {
+		return succeeded
+	}
+	return meta.FindStatusCondition(s.Conditions, string(ConditionReady))
+}
 
 // Condition types of a Checkout.
 const (

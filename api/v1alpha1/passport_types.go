@@ -416,7 +416,8 @@ type CheckoutReference struct {
 // PassportStatus is the state of one mission. Times are whole seconds by the API server's clock.
 type PassportStatus struct {
 	// conditions are Ready (the passport is Active; the reason says why it is not), TokenDelivered
-	// (its Secret holds the token), and Stalled (True once it never becomes Ready again).
+	// (its Secret holds the token), Succeeded (True once the mission has ended by a checkout, or in mode
+	// Standard by its time; Ready is gone then), and Stalled (True once it has ended otherwise).
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -542,7 +543,7 @@ type PassportStatus struct {
 // +kubebuilder:selectablefield:JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Agent",type=string,JSONPath=`.spec.agentRef.name`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
-// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type!="TokenDelivered")].reason`
 // +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.status.issued.mode`
 // +kubebuilder:printcolumn:name="Checkpoint-By",type=string,JSONPath=`.status.checkpointBy`
 // +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.expirationTime`

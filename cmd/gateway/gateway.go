@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
@@ -127,7 +126,8 @@ func newGateway(
 		return nil, errors.Join(err, g.spool.Close())
 	}
 	g.extAuthz = extauthz.New(judges)
-	g.measure(metrics.Registry)
+	g.view.Register(metrics.Registry)
+	g.pending.Register(metrics.Registry)
 	return g, nil
 }
 
@@ -218,29 +218,6 @@ func (g *gateway) newHandler(
 		AuditLog: auditLog, Recorded: g.spool.Drain, Issuer: g.issuer, Clock: g.now, Local: g.local, Log: g.log.WithName("api"),
 		Limits: api.Limits{PerSecond: g.limits.ClientRate, Burst: g.limits.ClientBurst},
 	}))), nil
-}
-
-// measure registers what is known of the gateway as a whole.
-func (g *gateway) measure(registry prometheus.Registerer) {
-	registry.MustRegister(
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "agent_passport_gateway_state_lost",
-			Help: "1 while what the gateway knows may be old, and it lets nothing out; else 0.",
-		}, func() float64 {
-			if g.view.Lost() != "" {
-				return 1
-			}
-			return 0
-		}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "agent_passport_gateway_signals_pending",
-			Help: "Signals that the manager does not have yet.",
-		}, func() float64 { return float64(g.pending.Waiting()) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "agent_passport_gateway_signals_dropped_total",
-			Help: "Signals that were lost because too many waited.",
-		}, func() float64 { return float64(g.pending.Dropped()) }),
-	)
 }
 
 // ready says that calls are taken, and can be judged.

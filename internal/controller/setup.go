@@ -3,7 +3,6 @@ package controller
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -87,7 +86,7 @@ type Options struct {
 	Calls func(ctx context.Context, namespace, jti string) (wire.Calls, error)
 	// PassportWorkers is how many passports are worked on at once.
 	PassportWorkers int
-	// Registry that the gauge of live passports is registered with; absent: controller-runtime's.
+	// Registry that the gauges are registered with; absent: controller-runtime's.
 	Registry prometheus.Registerer
 	// NewQueue replaces the queues of the controllers, for tests with a clock of their own.
 	NewQueue func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request]
@@ -166,7 +165,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if options.Registry == nil {
 		options.Registry = metrics.Registry
 	}
-	return errors.Join(options.Registry.Register(newLivePassports(mgr.GetCache())), options.Registry.Register(newAwaitingReview(mgr.GetCache())))
+	return RegisterGauges(options.Registry, mgr.GetCache(), options.Keys, options.RotationInterval)
 }
 
 func setupPassports(mgr ctrl.Manager, o Options) error {

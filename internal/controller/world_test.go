@@ -458,10 +458,10 @@ func (w *world) secretGone() bool {
 	return apierrors.IsNotFound(w.get("mission-token", &corev1.Secret{}))
 }
 
-// ready gives the reason of an object's Ready condition.
+// ready gives the reason of an object's Ready condition, or of Succeeded in its place.
 func ready(conditions []metav1.Condition) v1alpha1.Reason {
 	for _, condition := range conditions {
-		if condition.Type == string(v1alpha1.ConditionReady) {
+		if condition.Type == string(v1alpha1.ConditionReady) || condition.Type == string(v1alpha1.ConditionSucceeded) {
 			return v1alpha1.Reason(condition.Reason)
 		}
 	}

@@ -158,8 +158,12 @@ func written(marks []Mark, passport *v1alpha1.Passport, stored []v1alpha1.Checkp
 	}
 }
 
+// readyOf is the condition that says why: Succeeded in the place of Ready.
 func readyOf(conditions []metav1.Condition) *metav1.Condition {
 	for i := range conditions {
+		if conditions[i].Type == string(v1alpha1.ConditionSucceeded) {
+			return &conditions[i]
+		}
 		if conditions[i].Type == string(v1alpha1.ConditionReady) {
 			return &conditions[i]
 		}

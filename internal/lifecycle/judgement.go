@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"agentpassport.dev/operator/api/v1alpha1"
@@ -123,7 +122,7 @@ func record(passport *v1alpha1.Passport, checkout *v1alpha1.Checkout, mission re
 		Submitters:                addSubmitter(status.Submitters, reporter(checkout)),
 		TTLSecondsAfterFinished:   passport.Spec.TTLSecondsAfterFinished,
 	}
-	if end := meta.FindStatusCondition(status.Conditions, string(v1alpha1.ConditionReady)); end != nil {
+	if end := status.Explanation(); end != nil {
 		made.Reason, made.Message = end.Reason, end.Message
 	}
 	if baseline := mission.Baseline; baseline != nil {

@@ -64,10 +64,27 @@ func finish(
 	status.Phase = phase
 	status.EndTime = &metav1.Time{Time: end}
 	status.CheckpointBy = nil
-	setReady(status, generation, metav1.ConditionFalse, reason, message, end)
 	meta.RemoveStatusCondition(&status.Conditions, string(v1alpha1.ConditionTokenDelivered))
-	if phase != v1alpha1.PhaseCheckedOut {
-		SetCondition(&status.Conditions, generation, v1alpha1.ConditionStalled, metav1.ConditionTrue, reason, message, end)
+	if succeeded(status) {
+		// Ready False would read as "in progress" for ever, and Ready True as a live passport.
+		meta.RemoveStatusCondition(&status.Conditions, string(v1alpha1.ConditionReady))
+		SetCondition(&status.Conditions, generation, v1alpha1.ConditionSucceeded, metav1.ConditionTrue, reason, message, end)
+		return
+	}
+	setReady(status, generation, metav1.ConditionFalse, reason, message, end)
+	SetCondition(&status.Conditions, generation, v1alpha1.ConditionStalled, metav1.ConditionTrue, reason, message, end)
+}
+
+// succeeded says that a mission has ended as it was meant to. In mode Standard there is no checkout: it ends by its
+// time.
+func succeeded(status *v1alpha1.PassportStatus) bool {
+	switch status.Phase {
+	case v1alpha1.PhaseCheckedOut:
+		return true
+	case v1alpha1.PhaseExpired:
+		return status.Issued != nil && status.Issued.Mode == v1alpha1.ModeStandard
+	default:
+		return false
 	}
 }
 

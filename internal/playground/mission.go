@@ -224,8 +224,8 @@ func (m *mission) awaitPhase(ctx context.Context, limit time.Duration, phase v1a
 	if err != nil {
 		return err
 	}
-	ready := meta.FindStatusCondition(m.passport.Status.Conditions, string(v1alpha1.ConditionReady))
-	if m.passport.Status.Phase != phase || ready == nil || ready.Reason != string(reason) {
+	why := m.passport.Status.Explanation()
+	if m.passport.Status.Phase != phase || why == nil || why.Reason != string(reason) {
 		return fmt.Errorf("passport %s is not %s for %s: %s", m.passport.Name, phase, reason, m.state())
 	}
 	return nil
@@ -290,11 +290,11 @@ func (m *mission) secretKey() client.ObjectKey {
 
 // state is what the passport says of itself.
 func (m *mission) state() string {
-	ready := meta.FindStatusCondition(m.passport.Status.Conditions, string(v1alpha1.ConditionReady))
-	if ready == nil {
-		return fmt.Sprintf("phase %q, no Ready condition", m.passport.Status.Phase)
+	why := m.passport.Status.Explanation()
+	if why == nil {
+		return fmt.Sprintf("phase %q, no condition that says why", m.passport.Status.Phase)
 	}
-	return fmt.Sprintf("phase %s, %s: %s", m.passport.Status.Phase, ready.Reason, ready.Message)
+	return fmt.Sprintf("phase %s, %s: %s", m.passport.Status.Phase, why.Reason, why.Message)
 }
 
 // signed checks that admission has recorded the actor who wrote something, where the cluster does so.

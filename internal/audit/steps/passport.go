@@ -76,7 +76,7 @@ func end(m Mission, operator string) (audit.Record, bool) {
 	if !ends || status.EndTime == nil {
 		return audit.Record{}, false
 	}
-	reason, message := readyOf(status.Conditions)
+	reason, message := explained(&status)
 	record := ofPassport(passport, status, action, "", status.EndTime.Time)
 	record.ErrorCode = errorCode(reason)
 	record.Facts = &audit.Facts{

@@ -6,7 +6,6 @@ import (
 	"time"
 	"unicode"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"agentpassport.dev/operator/api/v1alpha1"
@@ -43,12 +42,12 @@ func actorOf(actor *v1alpha1.Actor) audit.Actor {
 	return audit.Actor{Username: actor.Username, Via: actor.Via}
 }
 
-func readyOf(conditions []metav1.Condition) (v1alpha1.Reason, string) {
-	ready := meta.FindStatusCondition(conditions, string(v1alpha1.ConditionReady))
-	if ready == nil {
+func explained(status *v1alpha1.PassportStatus) (v1alpha1.Reason, string) {
+	why := status.Explanation()
+	if why == nil {
 		return "", ""
 	}
-	return v1alpha1.Reason(ready.Reason), ready.Message
+	return v1alpha1.Reason(why.Reason), why.Message
 }
 
 // errorCode spells a reason as the error codes of the lifecycle are: ServiceNotGranted is

@@ -199,8 +199,8 @@ func stillPending(passport *v1alpha1.Passport) error {
 func ended(passport *v1alpha1.Passport) error {
 	status := passport.Status
 	reason, message := "", ""
-	if ready := meta.FindStatusCondition(status.Conditions, string(v1alpha1.ConditionReady)); ready != nil {
-		reason, message = ready.Reason, ready.Message
+	if why := status.Explanation(); why != nil {
+		reason, message = why.Reason, why.Message
 	}
 	told := details{"jti": token.JTI(string(passport.UID)), "phase": string(status.Phase), "reason": reason}
 	switch status.Phase {

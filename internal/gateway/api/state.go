@@ -9,7 +9,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 
 	"agentpassport.dev/operator/api/v1alpha1"
@@ -109,8 +108,8 @@ func stateOf(passport *v1alpha1.Passport) stateAnswer {
 	if status.Checkpoints != nil {
 		answer.Checkpoints = *status.Checkpoints
 	}
-	if ready := meta.FindStatusCondition(status.Conditions, string(v1alpha1.ConditionReady)); ready != nil {
-		answer.Reason, answer.Message = ready.Reason, ready.Message
+	if why := status.Explanation(); why != nil {
+		answer.Reason, answer.Message = why.Reason, why.Message
 	}
 	if by := passport.Spec.RequestedBy; by != nil {
 		answer.RequestedBy = by.Username

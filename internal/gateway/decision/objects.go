@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"agentpassport.dev/operator/api/v1alpha1"
@@ -32,8 +31,8 @@ func StandingOf(p *v1alpha1.Passport) *Standing {
 		Revoking:  !status.Phase.Finished() && (p.Spec.Revocation != nil || !p.DeletionTimestamp.IsZero()),
 		HasIntent: p.Spec.Intent != nil,
 	}
-	if ready := meta.FindStatusCondition(status.Conditions, string(v1alpha1.ConditionReady)); ready != nil && ready.Status != metav1.ConditionTrue {
-		s.End = v1alpha1.Reason(ready.Reason)
+	if why := status.Explanation(); why != nil && status.Phase != v1alpha1.PhaseActive {
+		s.End = v1alpha1.Reason(why.Reason)
 	}
 	if issued := status.Issued; issued != nil {
 		s.AgentUID, s.Mode = issued.AgentUID, issued.Mode

@@ -31,8 +31,8 @@ func newMetrics() *metrics {
 	}
 }
 
-// register shows them, with what is pending whenever it is asked for.
-func (m *metrics) register(registry prometheus.Registerer, pending func() (records, bytes int64)) {
+// register shows them, with what is pending whenever it is asked for, and with how much may be.
+func (m *metrics) register(registry prometheus.Registerer, pending func() (records, bytes int64), limit int64) {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts(name, help)), value)
 	}
@@ -44,5 +44,6 @@ func (m *metrics) register(registry prometheus.Registerer, pending func() (recor
 		gauge("pending_bytes", "Bytes of the audit records that are not yet in the audit log.", func() float64 {
 			_, bytes := pending()
 			return float64(bytes)
-		}))
+		}),
+		gauge("limit_bytes", "Bytes that records may have on disk. At the limit every call is refused.", func() float64 { return float64(limit) }))
 }

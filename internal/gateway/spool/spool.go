@@ -127,7 +127,7 @@ func Open(options Options) (*Spool, error) {
 		return nil, errors.Join(fmt.Errorf("open the audit spool in %s: %w", options.Dir, err), s.closeFiles())
 	}
 	if options.Metrics != nil {
-		s.metrics.register(options.Metrics, s.Pending)
+		s.metrics.register(options.Metrics, s.Pending, s.MaxBytes)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop

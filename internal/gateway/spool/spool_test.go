@@ -177,9 +177,12 @@ agent_passport_gateway_spool_pending_records 0
 # HELP agent_passport_gateway_spool_drained_records_total Audit records that the audit log has taken.
 # TYPE agent_passport_gateway_spool_drained_records_total counter
 agent_passport_gateway_spool_drained_records_total 50
+# HELP agent_passport_gateway_spool_limit_bytes Bytes that records may have on disk. At the limit every call is refused.
+# TYPE agent_passport_gateway_spool_limit_bytes gauge
+agent_passport_gateway_spool_limit_bytes 2.68435456e+08
 `
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(expected),
-		"agent_passport_gateway_spool_pending_records", "agent_passport_gateway_spool_drained_records_total"); err != nil {
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(expected), "agent_passport_gateway_spool_pending_records",
+		"agent_passport_gateway_spool_drained_records_total", "agent_passport_gateway_spool_limit_bytes"); err != nil {
 		t.Error(err)
 	}
 	for _, file := range files(t, dir, "*") {
