@@ -150,7 +150,7 @@ func (d *describeCommand) print(t *story) error {
 
 func (d *describeCommand) head(p *page, t *story) {
 	passport := t.passport
-	reason, message := readyOf(passport.Status.Conditions)
+	reason, message := whyOf(passport)
 	p.line("Passport %s in namespace %s: %s%s", passport.Name, passport.Namespace, phaseOf(passport), inBrackets(reason, message))
 	mode := "not issued"
 	if passport.Status.Issued != nil {

@@ -201,7 +201,7 @@ func passportTable(passports []*v1alpha1.Passport, withNamespace bool, now time.
 }
 
 func passportCells(p *v1alpha1.Passport, now time.Time) []any {
-	reason, _ := readyOf(p.Status.Conditions)
+	reason, _ := whyOf(p)
 	mode, intent, checkpoints := "", "", "0"
 	if p.Status.Issued != nil {
 		mode = string(p.Status.Issued.Mode)

@@ -25,7 +25,7 @@ func (o outcome) undecided() bool { return o.code == exitNeverCame }
 // issueOutcome is whether a passport was issued.
 func issueOutcome(p *v1alpha1.Passport) outcome {
 	this := "passport " + p.Name + " in namespace " + p.Namespace
-	reason, message := readyOf(p.Status.Conditions)
+	reason, message := whyOf(p)
 	switch p.Status.Phase {
 	case v1alpha1.PhaseActive:
 		return outcome{exitGood, fmt.Sprintf("%s is Active as %s, and expires at %s", this, p.Status.JTI, moment(p.Status.ExpirationTime))}
@@ -44,7 +44,7 @@ func issueOutcome(p *v1alpha1.Passport) outcome {
 // missionOutcome is how a mission came out, as far as its Passport shows: it is final where no Checkout will come.
 func missionOutcome(p *v1alpha1.Passport) outcome {
 	this := "passport " + p.Name + " in namespace " + p.Namespace
-	reason, message := readyOf(p.Status.Conditions)
+	reason, message := whyOf(p)
 	switch {
 	case p.Status.Phase == v1alpha1.PhaseRejected:
 		return outcome{exitBad, fmt.Sprintf("%s was never issued (%s: %s): mend that, and create another", this, reason, message)}
@@ -103,6 +103,14 @@ func checkpointOutcome(c *v1alpha1.Checkpoint) outcome {
 
 // awaitsReview says whether a person has to decide on a Checkout.
 func awaitsReview(c *v1alpha1.Checkout) bool { return checkoutOutcome(c).code == exitAwaitsReview }
+
+// whyOf says why a passport is in its phase: a reason, and a message.
+func whyOf(p *v1alpha1.Passport) (reason, message string) {
+	if why := p.Status.Explanation(); why != nil {
+		return why.Reason, why.Message
+	}
+	return "", ""
+}
 
 // readyOf is the reason of the Ready condition and its message.
 func readyOf(conditions []metav1.Condition) (reason, message string) {

@@ -176,7 +176,7 @@ func (w *watchCommand) tellChanges(store cache.Store, told map[string]string) er
 
 // stateLine is what changes about a passport, on one line.
 func stateLine(p *v1alpha1.Passport) string {
-	reason, _ := readyOf(p.Status.Conditions)
+	reason, _ := whyOf(p)
 	line := p.Spec.AgentRef.Name + "  " + string(phaseOf(p))
 	if reason != "" {
 		line += "  " + reason

@@ -32,7 +32,7 @@ func TestEqualsConfig(t *testing.T) {
 
 // What config/prometheus adds is what the chart adds.
 func TestEqualsPrometheus(t *testing.T) {
-	chart := mustRender(t, here, "serviceMonitor: {enabled: true}").objects
+	chart := mustRender(t, here, "{serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}}").objects
 	for key := range mustRender(t, here, "").objects {
 		delete(chart, key)
 	}
