@@ -31,6 +31,7 @@ var _ = Describe("The guide", Ordered, func() {
 			case strings.HasPrefix(command, "helm install "):
 				helmed(command)
 				running.start(ctx)
+				takesAgents(ctx)
 			case strings.HasPrefix(command, "helm uninstall "):
 				played := make(chan error, 1)
 				go func() {
@@ -53,6 +54,20 @@ var _ = Describe("The guide", Ordered, func() {
 		Expect(shell(ctx, "kubectl get crd -l app.kubernetes.io/part-of=agent-passport")).To(ContainSubstring("No resources found"))
 	}, NodeTimeout(8*time.Minute))
 })
+
+// takesAgents waits until the API server knows what was installed, as it does before a person has typed the next
+// command.
+func takesAgents(ctx context.Context) {
+	GinkgoHelper()
+	Eventually(func() (string, error) {
+		return server.Shell(ctx, `kubectl create --dry-run=server -f - <<'YAML'
+apiVersion: agentpassport.dev/v1alpha1
+kind: AgentPassport
+metadata: {name: is-it-known, namespace: default}
+spec: {grants: [{service: slack}]}
+YAML`)
+	}).WithTimeout(time.Minute).Should(ContainSubstring("created"))
+}
 
 // block is a block of commands in a page.
 var block = regexp.MustCompile("(?s)\n```sh\n(.*?)```\n")
