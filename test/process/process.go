@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -32,24 +35,46 @@ func Build(ctx context.Context, root, dir, command string) (string, error) {
 	return binary, nil
 }
 
-// FreeAddresses finds n addresses on loopback that nobody listens on.
+// The ports that are given out lie below those that the kernel gives to whoever asks for any: what is free stays so
+// until the process that it is for listens there, however many suites start others meanwhile.
+const (
+	firstPort = 20000
+	lastPort  = 32000
+	// attempts to find one are many: most are free.
+	attempts = 1000
+)
+
+// given are the ports that this process has given out.
+var given = struct {
+	sync.Mutex
+	ports map[int]bool
+}{ports: map[int]bool{}}
+
+// FreeAddresses finds n addresses on loopback that nobody listens on. None is given out twice.
 func FreeAddresses(n int) ([]string, error) {
+	given.Lock()
+	defer given.Unlock()
 	var found []string
-	var held []io.Closer
-	defer func() {
-		for _, listener := range held {
-			_ = listener.Close()
+	for range attempts {
+		if len(found) == n {
+			return found, nil
 		}
-	}()
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		if given.ports[port] {
+			continue
+		}
+		listener, err := net.Listen("tcp", address)
 		if err != nil {
+			continue // somebody listens there
+		}
+		if err := listener.Close(); err != nil {
 			return nil, err
 		}
-		held = append(held, listener) // all at once, so that they differ
-		found = append(found, listener.Addr().String())
+		given.ports[port] = true
+		found = append(found, address)
 	}
-	return found, nil
+	return nil, fmt.Errorf("%d attempts found %d free ports of %d", attempts, len(found), n)
 }
 
 // Process is one that runs.
