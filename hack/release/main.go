@@ -44,7 +44,7 @@ func (r *release) say(format string, args ...any) { _, _ = fmt.Fprintf(r.said, f
 
 // write puts a file into the release.
 func (r *release) write(name string, content []byte) error {
-	return os.WriteFile(filepath.Join(r.out, name), content, 0o644) //nolint:gosec // G306: it is for everyone
+	return os.WriteFile(filepath.Join(r.out, name), content, 0o644)
 }
 
 func run(args []string, said io.Writer) error {
@@ -79,7 +79,7 @@ func (r *release) make(ctx context.Context) (err error) {
 	if err := os.RemoveAll(r.out); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(r.out, 0o755); err != nil { //nolint:gosec // G301: it is for everyone
+	if err := os.MkdirAll(r.out, 0o755); err != nil {
 		return err
 	}
 	for _, step := range []struct {

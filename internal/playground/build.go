@@ -31,7 +31,7 @@ var programs = map[string]program{
 // that a build that was interrupted goes on where it stopped.
 func (p *Provider) build(ctx context.Context, names []string) error {
 	dir := builtIn(p.Root)
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // programs, for everyone to run
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	for _, name := range names {
