@@ -83,8 +83,8 @@ func (f *Freshness) Stale() error {
 	return nil
 }
 
-// Start has the API server find out how far etcd is, by a consistent read of each kind, until the context ends: only then
-// does it send bookmarks to the watches of a kind in which nothing changes, which would else be silent for minutes.
+// Start keeps the watches of kinds in which nothing changes from falling silent, until the context ends: see
+// contact.Urge.
 func (f *Freshness) Start(ctx context.Context) error {
 	ticker := f.clock.NewTicker(urgeInterval)
 	defer ticker.Stop()
@@ -101,11 +101,7 @@ func (f *Freshness) Start(ctx context.Context) error {
 func (f *Freshness) urge(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, urgeTimeout)
 	defer cancel()
-	for _, path := range f.paths {
-		if err := f.unheard.Get().RequestURI(path).Do(ctx).Error(); err != nil && ctx.Err() == nil {
-			log.FromContext(ctx).V(1).Info("a watch may fall silent: the API server did not say how far it is", "path", path, "error", err.Error())
-		}
-	}
+	contact.Urge(ctx, f.unheard, f.paths, log.FromContext(ctx))
 }
 
 // NeedLeaderElection says that every replica needs it: each hands out status lists.

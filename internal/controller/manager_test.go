@@ -82,7 +82,7 @@ func unready(ctx context.Context, changes ...func(*rest.Config)) *world {
 		stop()
 		Eventually(ended).Should(Receive(BeNil()))
 		deleteIfThere(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.KeySecretName}})
-		deleteIfThere(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.JWKSConfigMapName}})
+		deleteIfThere(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: token.ConfigMapName}})
 		for _, secret := range []string{servingcert.ChannelSecretName, servingcert.GatewaySecretName} {
 			deleteIfThere(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: secret}})
 		}
@@ -334,7 +334,7 @@ var _ = Describe("The manager", Serial, func() {
 		Expect(w.claims()).To(Equal(before))
 		eventually(w, func() string {
 			published := &corev1.ConfigMap{}
-			key := types.NamespacedName{Namespace: apiserver.OperatorNamespace, Name: controller.JWKSConfigMapName}
+			key := types.NamespacedName{Namespace: apiserver.OperatorNamespace, Name: token.ConfigMapName}
 			Expect(w.admin.Get(ctx, key, published)).To(Succeed())
 			return published.Data["jwks.json"]
 		}).ShouldNot(ContainSubstring(old.Signing().ID))

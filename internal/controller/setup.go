@@ -121,7 +121,7 @@ func CacheOptions(namespace string) cache.Options {
 		ReaderFailOnMissingInformer: true,
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Secret{}:    only(KeySecretName),
-			&corev1.ConfigMap{}: only(JWKSConfigMapName),
+			&corev1.ConfigMap{}: only(token.ConfigMapName),
 			&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{
 				namespace: {LabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.LabelGateway: "true"})},
 			}},

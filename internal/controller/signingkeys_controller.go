@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/audit/steps"
 	"agentpassport.dev/operator/internal/token"
 )
@@ -29,9 +30,6 @@ const (
 	KeySecretName = "agent-passport-signing-keys"
 	// KeySecretData is its data key.
 	KeySecretData = "keys.json"
-	// JWKSConfigMapName is the ConfigMap in the operator's namespace that publishes the JWKS and the
-	// OpenID configuration.
-	JWKSConfigMapName = "agent-passport-jwks"
 	// AnnotationRotate on the key Secret asks for a rotation: "now" lets tokens live on, "emergency"
 	// drops the current key and signs every live token again.
 	AnnotationRotate = "agentpassport.dev/rotate"
@@ -192,15 +190,15 @@ func (r *SigningKeysReconciler) save(ctx context.Context, secret *corev1.Secret,
 // publish writes the JWKS and the OpenID configuration where anyone in the cluster finds them.
 func (r *SigningKeysReconciler) publish(ctx context.Context, ring token.Ring) error {
 	want := map[string]string{
-		"jwks.json":            string(token.JWKS(ring)),
-		"openid-configuration": string(token.Discovery(r.Issuer, token.JWKSURI(r.Issuer))),
+		v1alpha1.SecretKeyJWKS:      string(token.JWKS(ring)),
+		token.ConfigMapKeyDiscovery: string(token.Discovery(r.Issuer, token.JWKSURI(r.Issuer))),
 	}
 	var published corev1.ConfigMap
-	err := r.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: JWKSConfigMapName}, &published)
+	err := r.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: token.ConfigMapName}, &published)
 	switch {
 	case apierrors.IsNotFound(err):
 		published = corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: JWKSConfigMapName}, Data: want,
+			ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: token.ConfigMapName}, Data: want,
 		}
 		return r.Create(ctx, &published)
 	case err != nil:

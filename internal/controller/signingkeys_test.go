@@ -65,7 +65,7 @@ func (w *keyWorld) reconcile(ctx context.Context) {
 func publishedKeys(ctx context.Context) token.PublicKeys {
 	GinkgoHelper()
 	published := &corev1.ConfigMap{}
-	key := types.NamespacedName{Namespace: apiserver.OperatorNamespace, Name: controller.JWKSConfigMapName}
+	key := types.NamespacedName{Namespace: apiserver.OperatorNamespace, Name: token.ConfigMapName}
 	if err := server.Admin().Get(ctx, key, published); apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -77,7 +77,7 @@ func publishedKeys(ctx context.Context) token.PublicKeys {
 var _ = Describe("The signing keys", Serial, func() {
 	AfterEach(func(ctx context.Context) {
 		deleteIfThere(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.KeySecretName}})
-		deleteIfThere(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: controller.JWKSConfigMapName}})
+		deleteIfThere(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.OperatorNamespace, Name: token.ConfigMapName}})
 	})
 
 	for _, when := range []string{"at their making", "at a rotation", "at an emergency"} {

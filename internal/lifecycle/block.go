@@ -15,7 +15,7 @@ import (
 func Blocking(blocks []v1alpha1.AgentBlock, agent string) []v1alpha1.AgentBlock {
 	var active []v1alpha1.AgentBlock
 	for _, block := range blocks {
-		if block.Spec.Lifted == nil && (block.Spec.AgentRef == nil || block.Spec.AgentRef.Name == agent) {
+		if Blocks(&block, agent) {
 			active = append(active, block)
 		}
 	}
@@ -23,6 +23,11 @@ func Blocking(blocks []v1alpha1.AgentBlock, agent string) []v1alpha1.AgentBlock 
 		return older(&a, &b)
 	})
 	return active
+}
+
+// Blocks says whether a block is in force for an agent: it names it or its whole namespace, and is not lifted.
+func Blocks(block *v1alpha1.AgentBlock, agent string) bool {
+	return block.Spec.Lifted == nil && (block.Spec.AgentRef == nil || block.Spec.AgentRef.Name == agent)
 }
 
 // blockFor is the AgentBlock that a finding on a passport makes. Its name derives from the

@@ -126,15 +126,7 @@ func (k *checkoutCommand) judged(ctx context.Context, c *cluster, checkout *v1al
 		}
 		return ended(came.code)
 	}
-	p := page{out: k.Out}
-	p.line("%s", came.text)
-	for _, flag := range checkoutFlags(ctx, c, checkout.Name) {
-		p.line("  %s", flag)
-	}
-	if p.err != nil {
-		return p.err
-	}
-	return ended(came.code)
+	return k.say(came, checkoutFlags(ctx, c, checkout.Name)...)
 }
 
 // checkoutFlags are the flags of a Checkout, a line each; none where it cannot be read.

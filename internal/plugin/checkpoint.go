@@ -101,10 +101,5 @@ func (k *checkpointCommand) counted(ctx context.Context, c *cluster, checkpoint 
 		}
 		return ended(came.code)
 	}
-	p := page{out: k.Out}
-	p.line("%s", came.text)
-	if p.err != nil {
-		return p.err
-	}
-	return ended(came.code)
+	return k.say(came)
 }

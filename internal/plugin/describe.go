@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/lifecycle"
 )
 
 type describeCommand struct {
@@ -115,7 +116,7 @@ func (t *story) readBlocks(ctx context.Context, c *cluster) {
 		t.note("blocks", err)
 	}
 	for _, block := range all {
-		if blocksAgent(block, t.passport.Spec.AgentRef.Name) {
+		if lifecycle.Blocks(block, t.passport.Spec.AgentRef.Name) {
 			t.blocks = append(t.blocks, block)
 		}
 	}
@@ -281,9 +282,4 @@ func actor(by *v1alpha1.Actor) string {
 	default:
 		return by.Username
 	}
-}
-
-// blocksAgent says whether a block is in force for an agent.
-func blocksAgent(block *v1alpha1.AgentBlock, agent string) bool {
-	return block.Spec.Lifted == nil && (block.Spec.AgentRef == nil || block.Spec.AgentRef.Name == agent)
 }

@@ -15,7 +15,7 @@ import (
 func TestNamesAreTheOperators(t *testing.T) {
 	for got, want := range map[string]string{
 		keySecretName: controller.KeySecretName, keySecretData: controller.KeySecretData,
-		jwksConfigMap: controller.JWKSConfigMapName, annotationRotate: controller.AnnotationRotate,
+		annotationRotate: controller.AnnotationRotate,
 	} {
 		if got != want {
 			t.Errorf("%q: the operator has %q", got, want)

@@ -157,17 +157,17 @@ func (st *statusCommand) leases(ctx context.Context, c *cluster) []check {
 func (st *statusCommand) keys(ctx context.Context, c *cluster) []check {
 	published := &corev1.ConfigMap{}
 	jwks := check{what: "published keys", level: fine}
-	err := c.Get(ctx, client.ObjectKey{Namespace: st.operatorNamespace, Name: jwksConfigMap}, published)
+	err := c.Get(ctx, client.ObjectKey{Namespace: st.operatorNamespace, Name: token.ConfigMapName}, published)
 	switch {
 	case apierrors.IsNotFound(err):
-		jwks.level, jwks.how = wrong, "ConfigMap "+jwksConfigMap+" is not there: the manager makes it at its first start"
+		jwks.level, jwks.how = wrong, "ConfigMap "+token.ConfigMapName+" is not there: the manager makes it at its first start"
 	case err != nil:
 		jwks = unseen(jwks.what, err)
 	default:
-		keys, err := token.ParseJWKS([]byte(published.Data[jwksKey]))
+		keys, err := token.ParseJWKS([]byte(published.Data[v1alpha1.SecretKeyJWKS]))
 		if err != nil {
 			jwks.level, jwks.how = wrong, err.Error()
-			jwks.mend = fmt.Sprintf("delete it, and the manager writes it anew: kubectl delete configmap -n %s %s", st.operatorNamespace, jwksConfigMap)
+			jwks.mend = fmt.Sprintf("delete it, and the manager writes it anew: kubectl delete configmap -n %s %s", st.operatorNamespace, token.ConfigMapName)
 			break
 		}
 		jwks.how = counted(len(keys), "key verifies", "keys verify")

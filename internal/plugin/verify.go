@@ -20,10 +20,6 @@ import (
 )
 
 const (
-	// jwksConfigMap is where the operator publishes its keys.
-	jwksConfigMap = "agent-passport-jwks"
-	jwksKey       = "jwks.json"
-	discoveryKey  = "openid-configuration"
 	// gatewayAudience is the audience that every token has, unless the operator was told another.
 	gatewayAudience = "agent-passport-gateway"
 	// stdin is the argument that means standard input.
@@ -147,20 +143,20 @@ func (v *verifyCommand) keys(ctx context.Context, c *cluster) (token.PublicKeys,
 		return keys, v.issuer, nil
 	}
 	published := &corev1.ConfigMap{}
-	if err := c.Get(ctx, client.ObjectKey{Namespace: v.operatorNamespace, Name: jwksConfigMap}, published); err != nil {
+	if err := c.Get(ctx, client.ObjectKey{Namespace: v.operatorNamespace, Name: token.ConfigMapName}, published); err != nil {
 		return nil, "", fmt.Errorf("the issuer's keys cannot be read from the cluster; give them with --jwks: %w", err)
 	}
-	keys, err := token.ParseJWKS([]byte(published.Data[jwksKey]))
+	keys, err := token.ParseJWKS([]byte(published.Data[v1alpha1.SecretKeyJWKS]))
 	if err != nil {
-		return nil, "", fmt.Errorf("ConfigMap %s in namespace %s: %w", jwksConfigMap, v.operatorNamespace, err)
+		return nil, "", fmt.Errorf("ConfigMap %s in namespace %s: %w", token.ConfigMapName, v.operatorNamespace, err)
 	}
 	issuer := v.issuer
 	if issuer == "" {
 		var discovery struct {
 			Issuer string `json:"issuer"`
 		}
-		if err := json.Unmarshal([]byte(published.Data[discoveryKey]), &discovery); err != nil {
-			return nil, "", fmt.Errorf("ConfigMap %s in namespace %s: %s: %w", jwksConfigMap, v.operatorNamespace, discoveryKey, err)
+		if err := json.Unmarshal([]byte(published.Data[token.ConfigMapKeyDiscovery]), &discovery); err != nil {
+			return nil, "", fmt.Errorf("ConfigMap %s in namespace %s: %s: %w", token.ConfigMapName, v.operatorNamespace, token.ConfigMapKeyDiscovery, err)
 		}
 		issuer = discovery.Issuer
 	}

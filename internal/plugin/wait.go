@@ -95,8 +95,16 @@ func (w *waitCommand) run(ctx context.Context, given string) error {
 	if err != nil {
 		return err
 	}
-	p := page{out: w.Out}
+	return w.say(came)
+}
+
+// say says what came of it, with further lines, and ends with its code.
+func (s *session) say(came outcome, more ...string) error {
+	p := page{out: s.Out}
 	p.line("%s", came.text)
+	for _, line := range more {
+		p.line("  %s", line)
+	}
 	if p.err != nil {
 		return p.err
 	}

@@ -4,10 +4,8 @@
 package plugin
 
 import (
-	"bytes"
 	"context"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -36,7 +34,6 @@ var (
 	server   *apiserver.Server
 	auditLog *auditlog.AuditLog
 	operator *manager.Manager
-	said     = &log{}
 )
 
 var _ = BeforeSuite(func(ctx SpecContext) {
@@ -55,28 +52,14 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	DeferCleanup(func() error { return server.Stop() })
 	kubeconfig := filepath.Join(dir, "manager.kubeconfig")
 	Expect(server.ManagerKubeconfig(ctx, kubeconfig)).To(Succeed())
-	auditLog, err = auditlog.Start(context.WithoutCancel(ctx), logBinary, dir, server, said)
+	auditLog, err = auditlog.Start(context.WithoutCancel(ctx), logBinary, dir, server, GinkgoWriter)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { auditLog.Kill() })
 	addresses, err := manager.FreeAddresses()
 	Expect(err).NotTo(HaveOccurred())
-	operator, err = manager.Start(binary, kubeconfig, addresses, said,
+	operator, err = manager.Start(binary, kubeconfig, addresses, GinkgoWriter,
 		append(auditLog.ManagerFlags(), "--leader-elect", "--issuer=http://"+addresses.Issuer)...)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { operator.Kill() })
 	Expect(operator.Ready(ctx)).To(Succeed())
 }, NodeTimeout(5*time.Minute))
-
-// log is what the operator said. It shows in the report of a spec that fails.
-type log struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *log) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, _ = GinkgoWriter.Write(line)
-	return l.text.Write(line)
-}

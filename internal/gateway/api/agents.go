@@ -11,6 +11,7 @@ import (
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/access"
+	"agentpassport.dev/operator/internal/lifecycle"
 )
 
 // agentAnswer is an agent as it is registered, and whether it is blocked.
@@ -101,9 +102,8 @@ func (s *service) blocksOf(ctx context.Context, agent *v1alpha1.AgentPassport) (
 			return nil, err
 		}
 		for i := range page.Items {
-			block := &page.Items[i]
-			if block.Spec.Lifted == nil && (block.Spec.AgentRef == nil || block.Spec.AgentRef.Name == agent.Name) {
-				found = append(found, *block)
+			if lifecycle.Blocks(&page.Items[i], agent.Name) {
+				found = append(found, page.Items[i])
 			}
 		}
 		if next = page.Continue; next == "" {

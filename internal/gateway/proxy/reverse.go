@@ -159,10 +159,7 @@ func (c *passage) scrub(response *http.Response, body *answerBody) error {
 	if _, err := read.ReadFrom(&moving{from: response.Body, moved: c.moved}); err != nil {
 		return err
 	}
-	whole := read.Bytes()
-	if credential.ReflectedIn(whole) {
-		whole = credential.Scrub(whole)
-	}
+	whole := credential.Scrub(read.Bytes())
 	body.Reader = bytes.NewReader(whole)
 	response.ContentLength = int64(len(whole))
 	response.Header.Set("Content-Length", strconv.Itoa(len(whole)))

@@ -22,8 +22,6 @@ import (
 )
 
 const (
-	// jwksConfigMap in the operator's namespace is where the manager publishes the JWKS.
-	jwksConfigMap = "agent-passport-jwks"
 	// keysTimeout bounds a live read of the keys.
 	keysTimeout = 2 * time.Second
 )
@@ -165,8 +163,8 @@ func (v *View) readKeys() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), keysTimeout)
 	defer cancel()
 	var published corev1.ConfigMap
-	if err := v.live.Get(ctx, types.NamespacedName{Namespace: v.options.Namespace, Name: jwksConfigMap}, &published); err != nil {
-		v.options.Log.Error(err, "could not read the published keys anew", "configMap", jwksConfigMap)
+	if err := v.live.Get(ctx, types.NamespacedName{Namespace: v.options.Namespace, Name: token.ConfigMapName}, &published); err != nil {
+		v.options.Log.Error(err, "could not read the published keys anew", "configMap", token.ConfigMapName)
 		return false
 	}
 	v.setKeys(&published)
@@ -186,5 +184,5 @@ func (v *View) lostKeys() string {
 	if v.published() != nil {
 		return ""
 	}
-	return fmt.Sprintf("ConfigMap %s/%s holds no keys that verify passports; the manager publishes them", v.options.Namespace, jwksConfigMap)
+	return fmt.Sprintf("ConfigMap %s/%s holds no keys that verify passports; the manager publishes them", v.options.Namespace, token.ConfigMapName)
 }

@@ -19,7 +19,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"agentpassport.dev/operator/api/v1alpha1"
-	"agentpassport.dev/operator/internal/controller"
 	"agentpassport.dev/operator/internal/gateway/decision"
 	"agentpassport.dev/operator/internal/gateway/state"
 	"agentpassport.dev/operator/internal/token"
@@ -67,7 +66,7 @@ func run(m *testing.M) int {
 // publish writes the JWKS as the manager does.
 func publish(ctx context.Context, namespace string, keys token.Ring) error {
 	published := &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: controller.JWKSConfigMapName},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: token.ConfigMapName},
 		Data:       map[string]string{"jwks.json": string(token.JWKS(keys))},
 	}
 	err := admin.Create(ctx, published)

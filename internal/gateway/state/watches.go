@@ -23,6 +23,7 @@ import (
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/contact"
+	"agentpassport.dev/operator/internal/token"
 )
 
 // probeTimeout bounds one probe of the API server.
@@ -97,7 +98,7 @@ func (v *View) makeClients(config *rest.Config, httpClient *http.Client) error {
 		ReaderFailOnMissingInformer:  true,
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{
-				v.options.Namespace: {FieldSelector: fields.ParseSelectorOrDie(byName(jwksConfigMap))},
+				v.options.Namespace: {FieldSelector: fields.ParseSelectorOrDie(byName(token.ConfigMapName))},
 			}},
 		},
 	})
@@ -135,7 +136,7 @@ func (v *View) watch(ctx context.Context) error {
 	own := func(resource string) *contact.Heard {
 		return v.contact.Watch(v.root+"/apis/"+v1alpha1.GroupVersion.String()+"/"+resource, "")
 	}
-	keys := v.contact.Watch(v.root+"/api/v1/namespaces/"+v.options.Namespace+"/configmaps", byName(jwksConfigMap))
+	keys := v.contact.Watch(v.root+"/api/v1/namespaces/"+v.options.Namespace+"/configmaps", byName(token.ConfigMapName))
 	for _, err := range []error{
 		feed(ctx, v, "passports", own("passports"), v.setPassport, v.removePassport),
 		feed(ctx, v, "agents", own("agentpassports"), v.setAgent, v.removeAgent),
@@ -194,23 +195,12 @@ func feed[T any, O object[T]](
 	return nil
 }
 
-// urge has the API server find out how far etcd is, by a consistent read of each kind: only then does it send
-// bookmarks to the watches of a kind in which nothing changes, which would else be silent for minutes. These reads
-// are not heard by the Contact: they say nothing of the watches.
-func (v *View) urge(ctx context.Context) {
-	for _, path := range v.urged() {
-		if err := v.unheard.Get().RequestURI(path).Do(ctx).Error(); err != nil && ctx.Err() == nil {
-			v.options.Log.V(1).Info("a watch may fall silent: the API server did not say how far it is", "path", path, "error", err.Error())
-		}
-	}
-}
-
-// urged are the reads, each of a few objects at most.
+// urged are the reads by which each watch is kept from falling silent, of a few objects at most.
 func (v *View) urged() []string {
 	own := v.root + "/apis/" + v1alpha1.GroupVersion.String() + "/namespaces/" + v.options.Namespace + "/"
 	paths := []string{
 		own + "passports", own + "agentpassports", own + "agentblocks", own + "serviceconnections",
-		v.root + "/api/v1/namespaces/" + v.options.Namespace + "/configmaps?fieldSelector=" + url.QueryEscape(byName(jwksConfigMap)),
+		v.root + "/api/v1/namespaces/" + v.options.Namespace + "/configmaps?fieldSelector=" + url.QueryEscape(byName(token.ConfigMapName)),
 	}
 	if secret, found := v.secrets.any(); found {
 		paths = append(paths, v.root+"/api/v1/namespaces/"+secret.Namespace+"/secrets?fieldSelector="+url.QueryEscape(byName(secret.Name)))
@@ -228,7 +218,7 @@ func (v *View) keepProbing(ctx context.Context) error {
 		if err := v.probe.Get().AbsPath("/readyz").Do(probing).Error(); err != nil && ctx.Err() == nil {
 			v.options.Log.Info("the API server is not ready", "error", err.Error())
 		}
-		v.urge(probing)
+		contact.Urge(probing, v.unheard, v.urged(), v.options.Log)
 		cancel()
 		select {
 		case <-ctx.Done():
