@@ -147,7 +147,7 @@ func TestKubernetesSnippets(t *testing.T) {
 			}
 		})
 	}
-	if checked != 4 {
-		t.Errorf("%d snippets have a schema, want 4", checked)
+	if checked != 5 {
+		t.Errorf("%d snippets have a schema, want 5", checked)
 	}
 }
