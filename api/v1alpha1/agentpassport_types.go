@@ -116,6 +116,14 @@ type AgentPassportSpec struct {
 	// +optional
 	Document *AgentDocument `json:"document,omitempty"`
 
+	// codes say the document once more, for machines.
+	// +optional
+	Codes *CapabilityCodes `json:"codes,omitempty"`
+
+	// signature is the vendor's, over the document.
+	// +optional
+	Signature *DocumentSignature `json:"signature,omitempty"`
+
 	// accountability is how the agent's missions are held to account.
 	// +optional
 	// +kubebuilder:default={}
@@ -137,8 +145,8 @@ type AgentPassportSpec struct {
 // AgentPassportStatus is what the operator knows of an agent.
 type AgentPassportStatus struct {
 	// conditions are Ready (read and accepted; the reason says whether the agent is Suspended or
-	// Blocked), Blocked, Documented, and, only while they are true, UnknownFields,
-	// SandboxContradiction, WritesBeyondSandbox and UnprovenClaim.
+	// Blocked), Blocked, Documented, Verified where there is a document, and, only while they are true,
+	// UnknownFields, SandboxContradiction, WritesBeyondSandbox, UnprovenClaim and GrantOutsideDocument.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -161,6 +169,8 @@ type AgentPassportStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	DocumentDigest string `json:"documentDigest,omitempty"`
+
+	DocumentProof `json:",inline"`
 
 	// baseline is what the agent's missions are like; absent before the first that was Clean or
 	// Approved.
@@ -187,6 +197,7 @@ type AgentPassportStatus struct {
 // +kubebuilder:printcolumn:name="Blocked",type=string,JSONPath=`.status.conditions[?(@.type=="Blocked")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Verified",type=boolean,priority=1,JSONPath=`.status.verified`
 // +kubebuilder:printcolumn:name="Agent",type=string,priority=1,JSONPath=`.spec.document.agent.name`
 // +kubebuilder:printcolumn:name="Blocked-By",type=string,priority=1,JSONPath=`.status.blockedBy`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name of an AgentPassport has at most 63 characters"

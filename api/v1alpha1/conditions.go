@@ -36,15 +36,24 @@ const (
 	// ConditionWritesBeyondSandbox is there, and True, where a cloud-sandbox agent claims writes
 	// beyond its session sandbox (Agent Passport v0.1, section 5).
 	ConditionWritesBeyondSandbox ConditionType = "WritesBeyondSandbox"
-	// ConditionUnprovenClaim is there, and True, where the document claims `verified: true` without
-	// proof (Agent Passport v0.1, section 6).
+	// ConditionUnprovenClaim is there, and True, where the document claims `verified: true`, or to have a key of
+	// its own, without proof (Agent Passport v0.1, section 6). A CapabilityPassport has it too.
 	ConditionUnprovenClaim ConditionType = "UnprovenClaim"
+	// ConditionVerified is True where a trusted key of the vendor signed the document, False where none did. It is
+	// absent without a document. A CapabilityPassport has it too.
+	ConditionVerified ConditionType = "Verified"
+	// ConditionGrantOutsideDocument is there, and True, where a service is granted that can_access does not speak
+	// of. It informs.
+	ConditionGrantOutsideDocument ConditionType = "GrantOutsideDocument"
 )
 
 // Condition types of a Passport.
 const (
 	// ConditionTokenDelivered is True while the Secret of an Active passport holds its token.
 	ConditionTokenDelivered ConditionType = "TokenDelivered"
+	// ConditionPolicyWarning is there, and True, where a PolicyPack warned at the issue; on a CompatibilityCheck,
+	// while one warns.
+	ConditionPolicyWarning ConditionType = "PolicyWarning"
 	// ConditionSucceeded is True, and there in the place of Ready, once the mission has ended as it was
 	// meant to: by a checkout, or in mode Standard, which has none, by its time.
 	ConditionSucceeded ConditionType = "Succeeded"
@@ -92,6 +101,75 @@ const (
 	ReasonClaimsOutsideWrites Reason = "ClaimsOutsideWrites"
 	// ReasonNoProof: nothing proves the claim.
 	ReasonNoProof Reason = "NoProof"
+	// ReasonServiceNotInDocument: can_access does not speak of a service that is granted.
+	ReasonServiceNotInDocument Reason = "ServiceNotInDocument"
+)
+
+// Reasons of the condition Verified, of an AgentPassport and a CapabilityPassport.
+const (
+	// ReasonSignedByVendor: a trusted key of the vendor signed the document.
+	ReasonSignedByVendor Reason = "SignedByVendor"
+	// ReasonNotSigned: the document has no signature.
+	ReasonNotSigned Reason = "NotSigned"
+	// ReasonKeyNotTrusted: no VendorKey of the vendor holds the key that signed.
+	ReasonKeyNotTrusted Reason = "KeyNotTrusted"
+	// ReasonKeyRevoked: the key that signed is revoked.
+	ReasonKeyRevoked Reason = "KeyRevoked"
+	// ReasonKeyNotValid: the key that signed does not count yet, or no longer.
+	ReasonKeyNotValid Reason = "KeyNotValid"
+	// ReasonSignatureInvalid: the signature is not of this document, or cannot be read.
+	ReasonSignatureInvalid Reason = "SignatureInvalid"
+	// ReasonFingerprintMismatch: the document names another key than the one that signed it.
+	ReasonFingerprintMismatch Reason = "FingerprintMismatch"
+)
+
+// Reason of a CapabilityPassport's Ready condition.
+const (
+	// ReasonDocumentRead: the document is read, and is paired by the CompatibilityChecks that name it.
+	ReasonDocumentRead Reason = "DocumentRead"
+)
+
+// Condition types of a CompatibilityCheck.
+const (
+	// ConditionCompatible is True where the agent covers all that the package declares, False where something falls
+	// outside, Unknown where a person has to compare, or a document is not there.
+	ConditionCompatible ConditionType = "Compatible"
+)
+
+// Reasons of a CompatibilityCheck's conditions, beside AgentNotFound, NoDocument and PolicyRefused.
+const (
+	// ReasonPaired: the two documents are paired, and nothing keeps the install back.
+	ReasonPaired Reason = "Paired"
+	// ReasonPackageNotFound: the CapabilityPassport is not there (yet).
+	ReasonPackageNotFound Reason = "PackageNotFound"
+	// ReasonCovered: the agent covers all that the package declares.
+	ReasonCovered Reason = "Covered"
+	// ReasonOutsideEnvelope: something that the package declares falls outside the agent's envelope.
+	ReasonOutsideEnvelope Reason = "OutsideEnvelope"
+	// ReasonApprovalMissing: the package needs an approval that the agent does not ask for.
+	ReasonApprovalMissing Reason = "ApprovalMissing"
+	// ReasonUnclear: a person has to compare what no rule can.
+	ReasonUnclear Reason = "Unclear"
+	// ReasonNotCompatible: enforcement is Block, and Compatible is not True.
+	ReasonNotCompatible Reason = "NotCompatible"
+	// ReasonPolicyWarned: a PolicyPack warns.
+	ReasonPolicyWarned Reason = "PolicyWarned"
+)
+
+// Reasons of a PolicyPack's Ready condition.
+const (
+	// ReasonEnforcing: the rules count.
+	ReasonEnforcing Reason = "Enforcing"
+	// ReasonDryRun: the rules are tried, and do not count.
+	ReasonDryRun Reason = "DryRun"
+)
+
+// Reasons of a VendorKey's Ready condition.
+const (
+	// ReasonTrusted: a key is valid.
+	ReasonTrusted Reason = "Trusted"
+	// ReasonNoValidKey: every key is revoked, over, not valid yet, or cannot be read.
+	ReasonNoValidKey Reason = "NoValidKey"
 )
 
 // Reasons of a Passport that is Pending. Time or a person mends them.
@@ -134,6 +212,8 @@ const (
 	ReasonLifetimeExceeded Reason = "LifetimeExceeded"
 	// ReasonPassportBlocked: the agent is blocked or suspended (PASSPORT_BLOCKED).
 	ReasonPassportBlocked Reason = "PassportBlocked"
+	// ReasonPolicyRefused: a rule of a PolicyPack blocks the issue; of a CompatibilityCheck, the install.
+	ReasonPolicyRefused Reason = "PolicyRefused"
 	// ReasonTokenTooLarge: the token would be over 8 KiB.
 	ReasonTokenTooLarge Reason = "TokenTooLarge"
 )

@@ -30,6 +30,10 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&Checkout{}, &CheckoutList{},
 		&AgentBlock{}, &AgentBlockList{},
 		&ServiceConnection{}, &ServiceConnectionList{},
+		&CapabilityPassport{}, &CapabilityPassportList{},
+		&CompatibilityCheck{}, &CompatibilityCheckList{},
+		&PolicyPack{}, &PolicyPackList{},
+		&VendorKey{}, &VendorKeyList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
