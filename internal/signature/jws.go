@@ -38,7 +38,7 @@ func parse(jws string) (*detached, error) {
 	header, rest, _ := strings.Cut(jws, ".")
 	payload, signature, found := strings.Cut(rest, ".")
 	switch {
-	case !found || strings.Contains(signature, "."):
+	case !found || strings.Contains(signature, ".") || strings.ContainsAny(jws, "\r\n"): // which the decoder would pass over
 		return nil, errors.New("it is not a JWS of the form HEADER..SIGNATURE")
 	case payload != "":
 		return nil, errors.New("it brings a payload along: a detached JWS, HEADER..SIGNATURE, is needed")
