@@ -36,6 +36,7 @@ import (
 	"agentpassport.dev/operator/internal/review"
 	"agentpassport.dev/operator/internal/servingcert"
 	"agentpassport.dev/operator/internal/token"
+	"agentpassport.dev/operator/internal/watched"
 )
 
 // The fields that the cache is indexed by. They are selectable fields of the CRDs too, so that a
@@ -108,15 +109,16 @@ func (o Options) Authority() lifecycle.Authority {
 	}
 }
 
-// CacheOptions bounds what the manager's cache holds: the operator's own kinds everywhere, and in its own
-// namespace, of Secrets and ConfigMaps its own two, and the Leases of gateways.
-func CacheOptions(namespace string) cache.Options {
+// CacheOptions bounds what the manager's cache holds: the operator's own kinds in the namespaces that it works in, and
+// in its own namespace, of Secrets and ConfigMaps its own two, and the Leases of gateways.
+func CacheOptions(namespace string, works watched.Namespaces) cache.Options {
 	only := func(name string) cache.ByObject {
 		return cache.ByObject{Namespaces: map[string]cache.Config{
 			namespace: {FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name)},
 		}}
 	}
 	return cache.Options{
+		DefaultNamespaces:           works.Cache(),
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ReaderFailOnMissingInformer: true,
 		ByObject: map[client.Object]cache.ByObject{
