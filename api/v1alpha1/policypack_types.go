@@ -282,9 +282,9 @@ type PolicyPackStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// refused counts the objects that the pack's rules refuse, and in a dry run those that they would: the
-	// CompatibilityChecks of the namespace, and its Passports that are Pending or Active. A Passport that is Active was
-	// issued before the pack; it lives on.
+	// refused counts the objects that the pack's rules match to refuse, or would if it were not a dry run: the
+	// CompatibilityChecks of the namespace, and its Passports that were issued, with their agents as they are now. What
+	// was issued before the pack lives on.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Refused *int32 `json:"refused,omitempty"`

@@ -93,7 +93,7 @@ func newGateway(
 	}
 	g.leases = leases.Leases(f.namespace)
 	g.view, err = state.New(ctx, state.Options{
-		Config: config, Clock: g.now, Local: g.local, Namespace: f.namespace, Issuer: f.issuer, Audience: f.audience,
+		Config: config, Clock: g.now, Local: g.local, Namespace: f.namespace, Works: f.works, Issuer: f.issuer, Audience: f.audience,
 		WatchSilence: f.watchSilence, ServerSilence: f.serverSilence, Log: g.log.WithName("state"),
 	})
 	if err != nil {
@@ -214,7 +214,7 @@ func (g *gateway) newHandler(
 	g.upstream = dial.NewTransports(&dial.Dialer{Clock: g.local}, nil)
 	front := proxy.New(judges, g.upstream, g.local)
 	return traced(front.Before(api.New(api.Options{
-		Client: direct, Access: callers, Tokens: kept, View: g.view, Keys: g.view, StatusLists: statusLists{g.channel},
+		Client: direct, Access: callers, Works: g.works, Tokens: kept, View: g.view, Keys: g.view, StatusLists: statusLists{g.channel},
 		AuditLog: auditLog, Recorded: g.spool.Drain, Issuer: g.issuer, Clock: g.now, Local: g.local, Log: g.log.WithName("api"),
 		Limits: api.Limits{PerSecond: g.limits.ClientRate, Burst: g.limits.ClientBurst},
 	}))), nil

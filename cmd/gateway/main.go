@@ -23,6 +23,7 @@ import (
 	"agentpassport.dev/operator/internal/flagvalue"
 	"agentpassport.dev/operator/internal/gateway/judge"
 	"agentpassport.dev/operator/internal/review"
+	"agentpassport.dev/operator/internal/watched"
 )
 
 type flags struct {
@@ -51,6 +52,7 @@ type flags struct {
 	serverSilence    time.Duration
 	shutdownDelay    time.Duration
 	configFile       string
+	works            watched.Namespaces
 	thresholds       review.Thresholds
 	log              zap.Options
 }
@@ -86,6 +88,7 @@ func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	set.DurationVar(&f.serverSilence, "api-lost-after", 60*time.Second, "How long the API server may leave everything unanswered before calls are refused.")
 	set.DurationVar(&f.shutdownDelay, "shutdown-delay", 5*time.Second, "How long to go on taking calls once asked to stop, and not ready any more: until nobody is sent here.")
 	set.StringVar(&f.configFile, "config-file", "", "The manager's config file, YAML with the thresholds of the detectors; empty: the defaults. It is read at the start.")
+	set.Func(watched.Flag, watched.Usage, f.works.Parse)
 	f.log.BindFlags(set)
 	if err := set.Parse(args); err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/uninstall"
+	"agentpassport.dev/operator/internal/watched"
 )
 
 // endMissionsCommand is the command that an uninstall runs first. Everything else that the manager is told is a flag.
@@ -22,6 +23,7 @@ const endMissionsCommand = "end-missions"
 type endMissionsFlags struct {
 	patience time.Duration
 	timeout  time.Duration
+	works    watched.Namespaces
 	log      zap.Options
 }
 
@@ -29,6 +31,7 @@ func parseEndMissions(set *flag.FlagSet, args []string) (*endMissionsFlags, erro
 	var f endMissionsFlags
 	set.DurationVar(&f.patience, "patience", 90*time.Second, "How long the operator may take for one Passport or Checkout, before its finalizer is taken off for it.")
 	set.DurationVar(&f.timeout, "timeout", 10*time.Minute, "How long all of it may take.")
+	set.Func(watched.Flag, watched.Usage, f.works.Parse)
 	f.log.BindFlags(set)
 	if err := set.Parse(args); err != nil {
 		return nil, err
@@ -44,7 +47,7 @@ func parseEndMissions(set *flag.FlagSet, args []string) (*endMissionsFlags, erro
 	return &f, nil
 }
 
-// endMissions ends every mission of the cluster.
+// endMissions ends every mission of the cluster, or of the namespaces that are named.
 func endMissions(ctx context.Context, f *endMissionsFlags) error {
 	config, err := ctrl.GetConfig()
 	if err != nil {
@@ -62,6 +65,6 @@ func endMissions(ctx context.Context, f *endMissionsFlags) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	missions := &uninstall.Missions{Client: c, Clock: clock.RealClock{}, Patience: f.patience, Log: ctrl.Log.WithName(endMissionsCommand)}
+	missions := &uninstall.Missions{Client: c, Clock: clock.RealClock{}, Namespaces: f.works, Patience: f.patience, Log: ctrl.Log.WithName(endMissionsCommand)}
 	return missions.End(ctx)
 }

@@ -34,6 +34,7 @@ import (
 	"agentpassport.dev/operator/internal/flagvalue"
 	"agentpassport.dev/operator/internal/review"
 	"agentpassport.dev/operator/internal/token"
+	"agentpassport.dev/operator/internal/watched"
 )
 
 // shutdownTimeout is how long what runs may take to end.
@@ -57,6 +58,7 @@ type flags struct {
 	rotation        time.Duration
 	passportWorkers int
 	configFile      string
+	works           watched.Namespaces
 	auditLog        client.Options
 	thresholds      review.Thresholds
 	log             zap.Options
@@ -84,6 +86,7 @@ func parse(set *flag.FlagSet, args []string) (*flags, error) {
 	set.StringVar(&f.auditLog.URL, "audit-log-url", "https://agent-passport-auditlog.agent-passport-system.svc:8443", "The audit log, over https. Passports are issued while it takes their records.")
 	set.StringVar(&f.auditLog.CAFile, "audit-log-ca-file", "", "The authorities that may sign the audit log's certificate, PEM, read for every connection; empty: those of the system.")
 	set.StringVar(&f.auditLog.TokenFile, "audit-log-token-file", "", "The bearer token for the audit log, read for every request.")
+	set.Func(watched.Flag, watched.Usage, f.works.Parse)
 	f.log.BindFlags(set)
 	if err := set.Parse(args); err != nil {
 		return nil, err
@@ -166,14 +169,14 @@ func run(ctx context.Context, f *flags) error {
 		metricsOptions.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	timeout := shutdownTimeout
-	fresh, err := controller.NewFreshness(config, f.namespace, clock.RealClock{})
+	fresh, err := controller.NewFreshness(config, f.namespace, f.works, clock.RealClock{})
 	if err != nil {
 		return err
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
 		NewCache:                      fresh.NewCache,
-		Cache:                         controller.CacheOptions(f.namespace),
+		Cache:                         controller.CacheOptions(f.namespace, f.works),
 		Client:                        controller.ClientOptions(),
 		Metrics:                       metricsOptions,
 		HealthProbeBindAddress:        f.probeAddress,

@@ -18,9 +18,9 @@ const (
 // sources are the directories of config/ that become templates, each in a folder of its own.
 var sources = []source{
 	{config: "crd", templates: "crds", gate: always(".Values.crds.install")},
-	{config: "rbac", templates: "rbac", gate: gateOfRole},
+	{config: "rbac", templates: "rbac", gate: gateOfRole, narrowed: isNarrowedBinding},
 	{config: "admission/validating", templates: "admission/validating", gate: always("")},
-	{config: "admission/mutating", templates: "admission/mutating", gate: always(`include "agent-passport.stamps" .`)},
+	{config: "admission/mutating", templates: "admission/mutating", gate: always(`include "agent-passport.stamps" .`), narrowed: isFinalizerBinding},
 	{config: "prometheus", templates: "prometheus", gate: gateOfKind, labels: labelsOfKind},
 }
 

@@ -28,6 +28,32 @@ func templated(manifest, kind string, labels ...string) string {
 	return manifest
 }
 
+// narrowed has a template reach no further than the namespaces in watchNamespaces, where some are named: a
+// ClusterRoleBinding becomes a RoleBinding in each of them, and the binding of a policy selects them.
+func narrowed(template, kind string) string {
+	if kind != "ClusterRoleBinding" {
+		return template + `  {{- with .Values.watchNamespaces }}
+  matchResources:
+    namespaceSelector:
+      matchExpressions:
+        - key: kubernetes.io/metadata.name
+          operator: In
+          values: {{ toJson . }}
+  {{- end }}
+`
+	}
+	comment, binding, _ := strings.Cut(template, "apiVersion: ")
+	binding = "apiVersion: " + binding
+	binding = strings.NewReplacer(
+		"kind: ClusterRoleBinding\n", "kind: {{ if $namespace }}RoleBinding{{ else }}ClusterRoleBinding{{ end }}\n",
+		`include "agent-passport.labels" .`, `include "agent-passport.labels" $`, "{{ .Release", "{{ $.Release",
+	).Replace(binding)
+	// The operator's own namespace has bindings of these names already, and may be one of those.
+	name, rest, _ := strings.Cut(binding, "\nroleRef:")
+	return "{{- range $namespace := .Values.watchNamespaces | default (list \"\") }}\n---\n" + comment + name +
+		"{{ if $namespace }}-watched\n  namespace: {{ $namespace | quote }}{{ end }}\nroleRef:" + rest + "{{- end }}\n"
+}
+
 // into puts lines under a field of metadata, first in it, and adds the field where it is not there.
 func into(manifest, field string, lines ...string) string {
 	all := strings.Split(manifest, "\n")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -22,10 +23,24 @@ type source struct {
 	gate func(file, kind string) string
 	// labels gives further labels of a kind, as lines of a template; nil: none.
 	labels func(kind string) string
+	// narrowed says which manifests are for the namespaces that the operator works in, where some are named; nil: none.
+	narrowed func(kind, name string) bool
 }
 
 func always(condition string) func(string, string) string {
 	return func(string, string) string { return condition }
+}
+
+// isNarrowedBinding says which rights the operator needs no further than it works: all that reach into namespaces. What is
+// left is of the cluster: to ask who calls and what they may, and to append to the audit log.
+func isNarrowedBinding(kind, name string) bool {
+	return kind == "ClusterRoleBinding" &&
+		slices.Contains([]string{"agent-passport-manager", "agent-passport-gateway", "agent-passport-audit-reader"}, name)
+}
+
+// isFinalizerBinding: a finalizer where the operator does not work would never be taken off.
+func isFinalizerBinding(kind, name string) bool {
+	return kind == "MutatingAdmissionPolicyBinding" && name == "agent-passport-finalizer"
 }
 
 // gateOfRole leaves out the rights of gateways where there are none.
@@ -116,7 +131,11 @@ func (s source) template(file string, manifests []byte) ([]byte, error) {
 		if s.labels != nil {
 			labels = append(labels, s.labels(head.Kind))
 		}
-		made.WriteString(templated(document, head.Kind, labels...))
+		template := templated(document, head.Kind, labels...)
+		if s.narrowed != nil && s.narrowed(head.Kind, head.Name) {
+			template = narrowed(template, head.Kind)
+		}
+		made.WriteString(template)
 		if gate != "" {
 			made.WriteString("{{- end }}\n")
 		}

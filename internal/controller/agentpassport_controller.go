@@ -18,9 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"agentpassport.dev/operator/api/v1alpha1"
-	"agentpassport.dev/operator/internal/capability"
 	"agentpassport.dev/operator/internal/lifecycle"
-	"agentpassport.dev/operator/internal/token"
 )
 
 // sumInterval is how often the sums on an AgentPassport are written at most.
@@ -59,17 +57,21 @@ func (r *AgentPassportReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	digest := ""
-	if agent.Spec.Document != nil {
-		if digest, err = token.DocumentDigest(agent.Spec.Document.Raw); err != nil {
-			return ctrl.Result{}, fmt.Errorf("agentpassport %s/%s: %w", agent.Namespace, agent.Name, err)
-		}
+	keys, err := vendorKeys(ctx, r.Client, agent.Spec.Signature)
+	if err != nil {
+		return ctrl.Result{}, err
 	}
-	status := lifecycle.Agent(&agent, lifecycle.Blocking(blocking, agent.Name), findings(&agent), digest, r.Clock.Now())
+	now := r.Clock.Now()
+	reading, err := lifecycle.ReadAgent(&agent, keys, now)
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("agentpassport %s/%s: %w", agent.Namespace, agent.Name, err)
+	}
+	status := lifecycle.Agent(&agent, lifecycle.Blocking(blocking, agent.Name), reading, now)
 	changed := !equality.Semantic.DeepEqual(status, agent.Status)
 	if left := r.untilNextCount(agent.UID); left > 0 && !changed {
 		return ctrl.Result{RequeueAfter: left}, nil
 	}
+	again := rereadAfter(reading, now)
 	live, err := r.countLive(ctx, &agent)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -90,7 +92,7 @@ func (r *AgentPassportReconciler) Reconcile(ctx context.Context, request ctrl.Re
 		}
 	}
 	if err := r.markFed(ctx, fed); err != nil || !more {
-		return ctrl.Result{}, err
+		return ctrl.Result{RequeueAfter: again}, err
 	}
 	return ctrl.Result{RequeueAfter: sumInterval}, nil
 }
@@ -162,19 +164,17 @@ func (r *AgentPassportReconciler) store(ctx context.Context, agent *v1alpha1.Age
 
 // tell makes an Event of each reason that is new.
 func (r *AgentPassportReconciler) tell(agent *v1alpha1.AgentPassport, before []metav1.Condition) {
-	for _, condition := range agent.Status.Conditions {
-		old := meta.FindStatusCondition(before, condition.Type)
-		if condition.Type == string(v1alpha1.ConditionReady) || (old != nil && old.Reason == condition.Reason) {
-			continue
+	for _, condition := range newReasons(before, agent.Status.Conditions) {
+		kind, tells := documentEvent(condition)
+		switch {
+		case condition.Type == string(v1alpha1.ConditionDocumented):
+			kind, tells = corev1.EventTypeNormal, meta.FindStatusCondition(before, condition.Type) != nil
+		case condition.Reason == string(v1alpha1.ReasonNotBlocked):
+			kind, tells = corev1.EventTypeNormal, meta.FindStatusCondition(before, condition.Type) != nil
 		}
-		if old == nil && (condition.Reason == string(v1alpha1.ReasonNotBlocked) || condition.Type == string(v1alpha1.ConditionDocumented)) {
-			continue
+		if tells {
+			r.Recorder.Eventf(agent, nil, kind, condition.Reason, "Review", "%s", note(condition.Message))
 		}
-		kind := corev1.EventTypeWarning
-		if condition.Reason == string(v1alpha1.ReasonNotBlocked) || condition.Type == string(v1alpha1.ConditionDocumented) {
-			kind = corev1.EventTypeNormal
-		}
-		r.Recorder.Eventf(agent, nil, kind, condition.Reason, "Review", "%s", note(condition.Message))
 	}
 }
 
@@ -205,11 +205,4 @@ func (r *AgentPassportReconciler) countLive(ctx context.Context, agent *v1alpha1
 		}
 	}
 	return live, err
-}
-
-func findings(agent *v1alpha1.AgentPassport) []capability.Finding {
-	if agent.Spec.Document == nil {
-		return nil
-	}
-	return capability.Findings(agent.Spec.Document)
 }

@@ -86,7 +86,7 @@ func issued(t *rapid.T) *v1alpha1.Passport {
 		Subject: func(namespace, agent string) string { return token.Subject("example.org", namespace, agent) },
 	}
 	now := created.Add(time.Duration(rapid.IntRange(0, 600_000).Draw(t, "waitedMillis")) * time.Millisecond)
-	decision := lifecycle.Decide(passport, its, nil, authority, now)
+	decision := lifecycle.Decide(passport, its, lifecycle.Rules{}, authority, now)
 	if decision.Verdict != lifecycle.VerdictIssue {
 		t.Skip("not issued: " + decision.Message)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/contact"
+	"agentpassport.dev/operator/internal/watched"
 )
 
 const (
@@ -34,12 +35,12 @@ type Freshness struct {
 	unheard rest.Interface
 	// paths are one small read of each kind.
 	paths   []string
-	watches map[string]*contact.Heard
+	watches map[string][]*contact.Heard
 }
 
-// NewFreshness is about the kinds that a status list is made of. namespace is the operator's; the clock measures time that
-// goes by.
-func NewFreshness(config *rest.Config, namespace string, local clock.WithTicker) (*Freshness, error) {
+// NewFreshness is about the kinds that a status list is made of, in the namespaces that the operator works in. namespace is
+// its own; the clock measures time that goes by.
+func NewFreshness(config *rest.Config, namespace string, works watched.Namespaces, local clock.WithTicker) (*Freshness, error) {
 	unheard, err := corev1client.NewForConfig(rest.CopyConfig(config))
 	if err != nil {
 		return nil, err
@@ -48,11 +49,13 @@ func NewFreshness(config *rest.Config, namespace string, local clock.WithTicker)
 	if err != nil {
 		return nil, err
 	}
-	f := &Freshness{contact: contact.New(local), clock: local, unheard: unheard.RESTClient(), watches: map[string]*contact.Heard{}}
-	root := strings.TrimSuffix(base.Path, "/") + "/apis/" + v1alpha1.GroupVersion.String() + "/"
+	f := &Freshness{contact: contact.New(local), clock: local, unheard: unheard.RESTClient(), watches: map[string][]*contact.Heard{}}
+	root := strings.TrimSuffix(base.Path, "/") + "/apis/" + v1alpha1.GroupVersion.String()
 	for _, resource := range []string{"passports", "agentpassports", "agentblocks"} {
-		f.watches[resource] = f.contact.Watch(root+resource, "")
-		f.paths = append(f.paths, root+"namespaces/"+namespace+"/"+resource)
+		for _, path := range works.Collections(root, resource) {
+			f.watches[resource] = append(f.watches[resource], f.contact.Watch(path, ""))
+		}
+		f.paths = append(f.paths, works.Few(root, namespace, resource))
 	}
 	return f, nil
 }
@@ -75,9 +78,11 @@ func (f *Freshness) Stale() error {
 	if f == nil {
 		return nil
 	}
-	for resource, heard := range f.watches {
-		if silence := f.contact.Silence(heard); silence > watchSilence {
-			return fmt.Errorf("the watch of %s is lost: nothing was heard for %s", resource, silence.Round(time.Second))
+	for resource, watches := range f.watches {
+		for _, heard := range watches {
+			if silence := f.contact.Silence(heard); silence > watchSilence {
+				return fmt.Errorf("the watch of %s is lost: nothing was heard for %s", resource, silence.Round(time.Second))
+			}
 		}
 	}
 	return nil

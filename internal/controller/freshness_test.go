@@ -20,7 +20,7 @@ var _ = Describe("A replica whose watches fall silent", func() {
 		w := newWorld(ctx)
 		local := clocktesting.NewFakeClock(time.Now())
 		config := server.Config(apiserver.Manager)
-		fresh, err := controller.NewFreshness(config, apiserver.OperatorNamespace, local)
+		fresh, err := controller.NewFreshness(config, apiserver.OperatorNamespace, nil, local)
 		Expect(err).NotTo(HaveOccurred())
 		cached, err := fresh.NewCache(config, cache.Options{Scheme: w.admin.Scheme(), Mapper: w.admin.RESTMapper()})
 		Expect(err).NotTo(HaveOccurred())

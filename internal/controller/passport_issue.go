@@ -169,12 +169,15 @@ func (r *PassportReconciler) judge(
 	if err != nil {
 		return lifecycle.Decision{}, nil, err
 	}
-	blocking, err := blocks(ctx, reader, passport.Namespace)
-	if err != nil {
+	var rules lifecycle.Rules
+	if rules.Blocks, err = blocks(ctx, reader, passport.Namespace); err != nil {
+		return lifecycle.Decision{}, nil, err
+	}
+	if rules.Packs, err = packs(ctx, reader, passport.Namespace); err != nil {
 		return lifecycle.Decision{}, nil, err
 	}
 	now := r.Clock.Now()
-	decision := lifecycle.Decide(passport, agent, blocking, r.Authority, now)
+	decision := lifecycle.Decide(passport, agent, rules, r.Authority, now)
 	if decision.Verdict != lifecycle.VerdictIssue {
 		return decision, nil, nil
 	}

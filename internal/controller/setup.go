@@ -36,6 +36,7 @@ import (
 	"agentpassport.dev/operator/internal/review"
 	"agentpassport.dev/operator/internal/servingcert"
 	"agentpassport.dev/operator/internal/token"
+	"agentpassport.dev/operator/internal/watched"
 )
 
 // The fields that the cache is indexed by. They are selectable fields of the CRDs too, so that a
@@ -108,15 +109,16 @@ func (o Options) Authority() lifecycle.Authority {
 	}
 }
 
-// CacheOptions bounds what the manager's cache holds: the operator's own kinds everywhere, and in its own
-// namespace, of Secrets and ConfigMaps its own two, and the Leases of gateways.
-func CacheOptions(namespace string) cache.Options {
+// CacheOptions bounds what the manager's cache holds: the operator's own kinds in the namespaces that it works in, and
+// in its own namespace, of Secrets and ConfigMaps its own two, and the Leases of gateways.
+func CacheOptions(namespace string, works watched.Namespaces) cache.Options {
 	only := func(name string) cache.ByObject {
 		return cache.ByObject{Namespaces: map[string]cache.Config{
 			namespace: {FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name)},
 		}}
 	}
 	return cache.Options{
+		DefaultNamespaces:           works.Cache(),
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ReaderFailOnMissingInformer: true,
 		ByObject: map[client.Object]cache.ByObject{
@@ -148,6 +150,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		{&v1alpha1.Checkout{}, agentField, agentName},
 		{&v1alpha1.Checkpoint{}, passportField, passportName},
 		{&v1alpha1.Checkout{}, passportField, passportName},
+		{&v1alpha1.CompatibilityCheck{}, agentField, agentName},
+		{&v1alpha1.CompatibilityCheck{}, packageField, packageName},
 	} {
 		if err := mgr.GetFieldIndexer().IndexField(ctx, index.object, index.field, index.value); err != nil {
 			return err
@@ -156,7 +160,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	for _, setup := range []func(ctrl.Manager, Options) error{
 		setupSigningKeys, setupKeyringLoader, setupAgentPassports, setupAgentBlocks, setupCheckpoints, setupCheckouts, setupPassports,
 		setupServiceConnections, setupChannelAuthority, setupGatewayCertificate,
-		setupMissionTrail, setupBlockTrail, setupAgentTrail, setupConnectionTrail,
+		setupCapabilityPassports, setupVendorKeys, setupCompatibilityChecks, setupPolicyPacks,
+		setupMissionTrail, setupBlockTrail, setupAgentTrail, setupConnectionTrail, setupDocumentTrails,
 	} {
 		if err := setup(mgr, options); err != nil {
 			return err
@@ -306,6 +311,7 @@ func setupAgentPassports(mgr ctrl.Manager, o Options) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("agentpassport").
 		For(&v1alpha1.AgentPassport{}, specChanged).
 		Watches(&v1alpha1.AgentBlock{}, handler.EnqueueRequestsFromMapFunc(r.agentsOfBlock), specChanged).
+		Watches(&v1alpha1.VendorKey{}, allOf(r.Client, &v1alpha1.AgentPassportList{}), specChanged).
 		Watches(&v1alpha1.Passport{}, handler.EnqueueRequestsFromMapFunc(agentOfMission), builder.WithPredicates(phaseChanged)).
 		Watches(&v1alpha1.Checkout{}, handler.EnqueueRequestsFromMapFunc(agentOfMission), builder.WithPredicates(decidedOrDeleted)).
 		WithOptions(o.controller(2)).
@@ -606,12 +612,14 @@ func once(request reconcile.Request) source.Source {
 	})
 }
 
-// agentName indexes missions by their agent.
+// agentName indexes missions and CompatibilityChecks by their agent.
 func agentName(object client.Object) []string {
 	switch object := object.(type) {
 	case *v1alpha1.Passport:
 		return []string{object.Spec.AgentRef.Name}
 	case *v1alpha1.Checkout:
+		return []string{object.Spec.AgentRef.Name}
+	case *v1alpha1.CompatibilityCheck:
 		return []string{object.Spec.AgentRef.Name}
 	default:
 		return nil

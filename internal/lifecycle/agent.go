@@ -5,27 +5,24 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"agentpassport.dev/operator/api/v1alpha1"
-	"agentpassport.dev/operator/internal/capability"
 )
 
 // maxBlockedBy is how many blocks an AgentPassport's status names.
 const maxBlockedBy = 10
 
 // Agent gives the status of an AgentPassport, but for its count of live passports: blocking are the
-// blocks in force for it, findings what is odd about its document, digest the document's.
+// blocks in force for it, reading is what is known of its document, nil where it has none.
 //
 // Ready is True also where the agent is blocked or suspended, with that as its reason: a person's
 // decision about one agent must not fail the rollout that it was applied with.
 func Agent(
-	agent *v1alpha1.AgentPassport, blocking []v1alpha1.AgentBlock, findings []capability.Finding, digest string, now time.Time,
+	agent *v1alpha1.AgentPassport, blocking []v1alpha1.AgentBlock, reading *Reading, now time.Time,
 ) v1alpha1.AgentPassportStatus {
 	status := *agent.Status.DeepCopy()
 	status.ObservedGeneration = agent.Generation
-	status.DocumentDigest = digest
 	status.BlockedBy = nil
 	for _, block := range blocking {
 		status.BlockedBy = append(status.BlockedBy, block.Name)
@@ -59,13 +56,6 @@ func Agent(
 		set(v1alpha1.ConditionDocumented, metav1.ConditionTrue, v1alpha1.ReasonDocumentPresent,
 			fmt.Sprintf("%s %s by %s", agent.Spec.Document.Agent.Name, agent.Spec.Document.Agent.Version, agent.Spec.Document.Agent.Vendor))
 	}
-	for _, kind := range capability.FindingConditions() {
-		i := slices.IndexFunc(findings, func(f capability.Finding) bool { return f.Condition == kind })
-		if i < 0 {
-			meta.RemoveStatusCondition(&status.Conditions, string(kind))
-			continue
-		}
-		set(kind, metav1.ConditionTrue, findings[i].Reason, findings[i].Message)
-	}
+	setReading(&status.Conditions, &status.DocumentProof, &status.DocumentDigest, agent.Generation, reading, now)
 	return status
 }

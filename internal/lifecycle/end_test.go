@@ -153,7 +153,7 @@ func TestATerminalPhaseNeverChanges(t *testing.T) {
 		t.Run(string(phase), func(t *testing.T) {
 			passport := active(leash(v1alpha1.ModeEnforced, 900, 300, 86400), revocation)
 			if phase == v1alpha1.PhaseRejected {
-				passport.Status = Reject(passport, Decide(passport, nil, nil, authority, noon), after(300))
+				passport.Status = Reject(passport, Decide(passport, nil, Rules{}, authority, noon), after(300))
 			}
 			finish(&passport.Status, 1, phase, "Reason", "message", after(300))
 			passport.Generation = 2

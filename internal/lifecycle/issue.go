@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/policy"
 	"agentpassport.dev/operator/internal/scope"
 )
 
@@ -61,10 +62,18 @@ func IssueDeadline(passport *v1alpha1.Passport) time.Time {
 	return passport.CreationTimestamp.Add(seconds(passport.Spec.IssueDeadlineSeconds))
 }
 
-// Decide judges a Pending passport at now. agent is nil where it does not exist; blocks are those
-// of the namespace. A Reject counts only where agent and blocks were read live.
+// Rules are what a namespace has against passports.
+type Rules struct {
+	// Blocks of agents, lifted ones included.
+	Blocks []v1alpha1.AgentBlock
+	// Packs of policy.
+	Packs []v1alpha1.PolicyPack
+}
+
+// Decide judges a Pending passport at now. agent is nil where it does not exist; rules are those of the namespace.
+// A Reject counts only where agent and rules were read live.
 func Decide(
-	passport *v1alpha1.Passport, agent *v1alpha1.AgentPassport, blocks []v1alpha1.AgentBlock, authority Authority, now time.Time,
+	passport *v1alpha1.Passport, agent *v1alpha1.AgentPassport, rules Rules, authority Authority, now time.Time,
 ) Decision {
 	if passport.Spec.Revocation != nil {
 		return reject(v1alpha1.ReasonRevokedByRequest, "revoked before it was issued: %s", passport.Spec.Revocation.Reason)
@@ -80,13 +89,16 @@ func Decide(
 	for _, rule := range []func(*v1alpha1.Passport, *v1alpha1.AgentPassport, []v1alpha1.AgentBlock) *Decision{
 		notBlocked, intentDeclared, withinLifetime,
 	} {
-		if refusal := rule(passport, agent, blocks); refusal != nil {
+		if refusal := rule(passport, agent, rules.Blocks); refusal != nil {
 			return *refusal
 		}
 	}
 	services, refusal := carried(passport, agent)
 	if refusal != nil {
 		return *refusal
+	}
+	if blocked := policy.Of(v1alpha1.PolicyBlock, policy.AtIssue(rules.Packs, policy.Issue{Agent: agent, Services: services})); len(blocked) > 0 {
+		return reject(v1alpha1.ReasonPolicyRefused, "%s: have whoever keeps the pack change it, or create a Passport that it does not match", policy.Say(blocked))
 	}
 	return Decision{Verdict: VerdictIssue, Terms: terms(passport, agent, services, authority, now)}
 }

@@ -124,7 +124,7 @@ func TestDecide(t *testing.T) {
 				if first.missing {
 					its = nil
 				}
-				got := Decide(passport, its, blocks, authority, now)
+				got := Decide(passport, its, Rules{Blocks: blocks}, authority, now)
 				want := Decision{Verdict: first.verdict, Reason: first.reason, Message: first.message}
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Error(diff)
@@ -168,7 +168,7 @@ func TestDecideOnAnIntent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			passport := requested(func(p *v1alpha1.Passport) { p.Spec.Intent, p.Spec.Services = tc.intent, tc.asked })
 			its := agent(func(a *v1alpha1.AgentPassport) { a.Spec.Accountability.Mode = tc.mode })
-			got := Decide(passport, its, nil, authority, noon)
+			got := Decide(passport, its, Rules{}, authority, noon)
 			if got.Reason != tc.reason || !strings.Contains(got.Message, tc.message) || (got.Verdict == VerdictIssue) != (tc.reason == "") {
 				t.Errorf("%+v", got)
 			}
@@ -196,8 +196,8 @@ func TestDecideAtTheIssueDeadline(t *testing.T) {
 
 func TestDecideRepeatsWhatWasWaitedFor(t *testing.T) {
 	passport := requested()
-	passport.Status = Pending(passport, Decide(passport, nil, nil, authority, noon), noon)
-	got := Decide(passport, nil, nil, authority, after(3600))
+	passport.Status = Pending(passport, Decide(passport, nil, Rules{}, authority, noon), noon)
+	got := Decide(passport, nil, Rules{}, authority, after(3600))
 	want := "not issued within 600 s of its creation; it waited for: AgentPassport bot does not exist in namespace support: apply it, or create a Passport with another agentRef"
 	if got.Reason != v1alpha1.ReasonNotIssuedInTime || got.Message != want {
 		t.Errorf("%+v", got)
@@ -287,7 +287,7 @@ func TestTerms(t *testing.T) {
 			if tc.want != nil {
 				tc.want(&want)
 			}
-			got := Decide(passport, its, nil, authority, noon.Add(987*time.Millisecond))
+			got := Decide(passport, its, Rules{}, authority, noon.Add(987*time.Millisecond))
 			if diff := cmp.Diff(Decision{Verdict: VerdictIssue, Terms: want}, got); diff != "" {
 				t.Error(diff)
 			}
@@ -297,7 +297,7 @@ func TestTerms(t *testing.T) {
 
 func TestIssue(t *testing.T) {
 	passport := requested()
-	passport.Status = Pending(passport, Decide(passport, nil, nil, authority, after(-50)), after(-50))
+	passport.Status = Pending(passport, Decide(passport, nil, Rules{}, authority, after(-50)), after(-50))
 	terms := leash(v1alpha1.ModeEnforced, 900, 300, 86400)
 	terms.SecretName = "mission-token"
 	got := Issue(passport, terms, noon.Add(999*time.Millisecond), "pp_1", "ses_1")
@@ -321,7 +321,7 @@ func TestIssue(t *testing.T) {
 
 func TestPendingKeepsItsTransitionTime(t *testing.T) {
 	passport := requested()
-	waits := Decide(passport, nil, nil, authority, noon)
+	waits := Decide(passport, nil, Rules{}, authority, noon)
 	passport.Status = Pending(passport, waits, noon)
 	if again := Pending(passport, waits, after(60)); !cmp.Equal(passport.Status, again) {
 		t.Error(cmp.Diff(passport.Status, again))
@@ -330,7 +330,7 @@ func TestPendingKeepsItsTransitionTime(t *testing.T) {
 
 func TestReject(t *testing.T) {
 	passport := requested()
-	decision := Decide(passport, nil, nil, authority, after(541))
+	decision := Decide(passport, nil, Rules{}, authority, after(541))
 	got := Reject(passport, decision, after(541).Add(time.Millisecond))
 	want := v1alpha1.PassportStatus{
 		ObservedGeneration: 1, Phase: v1alpha1.PhaseRejected, EndTime: &metav1.Time{Time: after(541)},

@@ -97,7 +97,7 @@ func (p *program) number(name string, from, to int) int {
 // play draws one program, and plays it to the end of its missions.
 func play(t *rapid.T, with features) {
 	p := &program{T: t, with: with}
-	p.w = newWorld(t, p.number("seed", 0, 1000), p.drawPolicy())
+	p.w = newWorld(t, p.number("seed", 0, 1000), p.drawDuties())
 	if rapid.Bool().Draw(t, "experienced") {
 		p.w.gainsExperience()
 	}
@@ -119,8 +119,8 @@ func play(t *rapid.T, with features) {
 	p.finale()
 }
 
-func (p *program) drawPolicy() policy {
-	drawn := policy{
+func (p *program) drawDuties() duties {
+	drawn := duties{
 		mode: rapid.SampledFrom([]v1alpha1.AccountabilityMode{
 			v1alpha1.ModeEnforced, v1alpha1.ModeEnforced, v1alpha1.ModeEnforced, v1alpha1.ModeLogged, v1alpha1.ModeStandard,
 		}).Draw(p.T, "mode"),
@@ -221,7 +221,7 @@ func (p *program) services() []v1alpha1.ServiceName {
 
 func (p *program) report() {
 	services := p.services()
-	if p.w.policy.mode == v1alpha1.ModeEnforced && !p.rarely(4) {
+	if p.w.duties.mode == v1alpha1.ModeEnforced && !p.rarely(4) {
 		services = nil
 	}
 	agent, by := "bot", rapid.SampledFrom([]string{"bot", "pipeline"}).Draw(p.T, "by")

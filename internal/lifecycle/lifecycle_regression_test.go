@@ -29,7 +29,7 @@ func (w *world) dieAt(passport string, write int, how fate) {
 // The write was full, and the end that the signal brought was forgotten by the next one.
 // Seed 2959823118331468518 of TestLifecycleOfAMissionThatIsLeftAlone.
 func TestASignalThatRevokesAmongTooManyCheckpointsEndsTheMission(t *testing.T) {
-	w := newWorld(t, 0, policy{mode: v1alpha1.ModeEnforced})
+	w := newWorld(t, 0, duties{mode: v1alpha1.ModeEnforced})
 	w.requests("m1", wish{ttl: 60, interval: 60, limit: 1000, keep: -1})
 	w.checkpoint("m1", 0, 1, "bot", "stripe")
 	for range 24 {
@@ -45,7 +45,7 @@ func TestASignalThatRevokesAmongTooManyCheckpointsEndsTheMission(t *testing.T) {
 // force, and the mission went on.
 // Seed 10398055076628147918 of TestLifecycleOfAMissionThatIsLeftAlone.
 func TestABlockForSilenceThatACrashLeftEndsTheMission(t *testing.T) {
-	w := newWorld(t, 0, policy{mode: v1alpha1.ModeLogged, onWarning: true})
+	w := newWorld(t, 0, duties{mode: v1alpha1.ModeLogged, onWarning: true})
 	w.now = noon
 	w.requests("m1", wish{ttl: 400, interval: 60, limit: 86400, keep: -1})
 	w.settle()
@@ -61,7 +61,7 @@ func TestABlockForSilenceThatACrashLeftEndsTheMission(t *testing.T) {
 // mission of its name.
 // Seed 14677221047524441828 of TestLifecycleWhereEverythingHappens.
 func TestTheOperatorsCheckoutOfAMissionThatIsGoneEndsNoOther(t *testing.T) {
-	w := newWorld(t, 0, policy{mode: v1alpha1.ModeEnforced})
+	w := newWorld(t, 0, duties{mode: v1alpha1.ModeEnforced})
 	w.now = noon
 	w.requests("m1", wish{ttl: 60, interval: 60, limit: 1000, keep: 0})
 	w.settle()

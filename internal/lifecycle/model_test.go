@@ -17,7 +17,7 @@ import (
 type book struct {
 	name    string
 	created int
-	policy
+	duties
 
 	// How the mission was asked for, and when it was issued.
 	ttl, interval, limit, estimate int
@@ -50,8 +50,8 @@ type book struct {
 // forever is later than anything that is stored.
 const forever = math.MaxInt
 
-// policy is what an agent has to account for.
-type policy struct {
+// duties is what an agent has to account for.
+type duties struct {
 	mode                  v1alpha1.AccountabilityMode
 	onWarning, onCritical bool
 	accepted              []modelException
@@ -173,7 +173,7 @@ const never = -1 << 30
 func (b *book) lives() bool { return b.mode != v1alpha1.ModeStandard }
 
 // severity of a finding under the standing exceptions; an agent that is gone has none.
-func (p policy) severity(severity v1alpha1.Severity, kind, service string, at int, bare bool) v1alpha1.Severity {
+func (p duties) severity(severity v1alpha1.Severity, kind, service string, at int, bare bool) v1alpha1.Severity {
 	for _, e := range p.accepted {
 		if !bare && e.kind == kind && (e.service == "" || e.service == service) && at < e.until {
 			return v1alpha1.SeverityInfo
@@ -183,7 +183,7 @@ func (p policy) severity(severity v1alpha1.Severity, kind, service string, at in
 }
 
 // blocks says whether a severity blocks the agent.
-func (p policy) blocks(severity v1alpha1.Severity) bool {
+func (p duties) blocks(severity v1alpha1.Severity) bool {
 	return (severity == v1alpha1.SeverityWarning && p.onWarning) || (severity == v1alpha1.SeverityCritical && p.onCritical)
 }
 

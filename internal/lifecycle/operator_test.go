@@ -249,7 +249,7 @@ func jtiOf(passport *v1alpha1.Passport) string { return "pp_" + string(passport.
 
 func (w *world) decide(passport *v1alpha1.Passport, agents []*v1alpha1.AgentPassport, blocks []*v1alpha1.AgentBlock) Decision {
 	its, _ := named(agents, passport.Spec.AgentRef.Name)
-	return Decide(passport, its, values(blocks, all), authority, w.now)
+	return Decide(passport, its, Rules{Blocks: values(blocks, all)}, authority, w.now)
 }
 
 // reject looks once more, live, before it writes what never changes.

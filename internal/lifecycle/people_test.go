@@ -43,7 +43,7 @@ func (w *world) requests(name string, t wish) {
 	}
 	w.must(create(w, &w.passports, made))
 	w.books[made.UID] = &book{
-		name: name, created: inSeconds(made.CreationTimestamp.Time), policy: w.policy, ttl: t.ttl, interval: t.interval, limit: t.limit,
+		name: name, created: inSeconds(made.CreationTimestamp.Time), duties: w.duties, ttl: t.ttl, interval: t.interval, limit: t.limit,
 		estimate: t.estimate, reports: &w.reported, checkouts: &w.checkedOut, cut: forever,
 	}
 }
@@ -151,11 +151,11 @@ func (w *world) appliesAgent() {
 	escalation := map[bool]v1alpha1.Escalation{false: v1alpha1.EscalateNotify, true: v1alpha1.EscalateBlock}
 	its := agent(func(a *v1alpha1.AgentPassport) {
 		a.UID = ""
-		a.Spec.Accountability.Mode = w.policy.mode
-		a.Spec.Accountability.OnWarning, a.Spec.Accountability.OnCritical = escalation[w.policy.onWarning], escalation[w.policy.onCritical]
+		a.Spec.Accountability.Mode = w.duties.mode
+		a.Spec.Accountability.OnWarning, a.Spec.Accountability.OnCritical = escalation[w.duties.onWarning], escalation[w.duties.onCritical]
 		a.Spec.Grants = []v1alpha1.ServiceGrant{{Service: "slack"}, {Service: "notion"}}
 	})
-	for _, exception := range w.policy.accepted {
+	for _, exception := range w.duties.accepted {
 		its.Spec.Accountability.Accept = append(its.Spec.Accountability.Accept, v1alpha1.StandingException{
 			Type: exception.kind, Service: v1alpha1.ServiceName(exception.service), Until: metaAfter(exception.until), Reason: "known",
 		})
@@ -202,7 +202,7 @@ func (w *world) pastMission(actions int64) {
 		judged: true, bare: true,
 	})
 	w.books[passport.UID] = &book{
-		name: passport.Name, created: -60, policy: policy{mode: v1alpha1.ModeEnforced}, ttl: 900, interval: 300, limit: 86400,
+		name: passport.Name, created: -60, duties: duties{mode: v1alpha1.ModeEnforced}, ttl: 900, interval: 300, limit: 86400,
 		reports: &w.reported, checkouts: &w.checkedOut, issued: true, issue: w.second(), agent: its.UID, cut: w.version, claim: w.version,
 	}
 }

@@ -230,7 +230,7 @@ func (p *program) gatewayActions() map[string]func() {
 	return map[string]func(){
 		"see": func() {
 			kinds := []string{"constraint_violation", "credential_burst", "call_rate_anomaly", "use_after_checkout", "use_after_revocation", "odd"}
-			if p.w.policy.mode != v1alpha1.ModeEnforced || p.rarely(3) {
+			if p.w.duties.mode != v1alpha1.ModeEnforced || p.rarely(3) {
 				kinds = append(kinds, "scope_drift", "scope_drift", "foreign_workload", "credential_outside_scope")
 			}
 			p.w.sees(gateway(), p.name(), p.pick("kind", kinds...), p.pick("service", "", "slack", "notion", "stripe"),

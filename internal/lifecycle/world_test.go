@@ -108,7 +108,7 @@ type world struct {
 	seed int
 	// older says that there are no mutating policies, which set finalizers at creation.
 	older  bool
-	policy policy
+	duties duties
 
 	passports   kind[*v1alpha1.Passport]
 	agents      kind[*v1alpha1.AgentPassport]
@@ -126,9 +126,9 @@ type world struct {
 	ledger
 }
 
-// newWorld has an agent in it that accounts by a policy, and no mission yet.
-func newWorld(t tester, seed int, by policy) *world {
-	w := &world{tester: t, now: after(-60), made: map[types.UID]int{}, seed: seed, policy: by, ledger: newLedger(), reach: forever, sums: map[types.UID]*v1alpha1.ObservedCalls{}}
+// newWorld has an agent in it that accounts by a duties, and no mission yet.
+func newWorld(t tester, seed int, by duties) *world {
+	w := &world{tester: t, now: after(-60), made: map[types.UID]int{}, seed: seed, duties: by, ledger: newLedger(), reach: forever, sums: map[types.UID]*v1alpha1.ObservedCalls{}}
 	for _, k := range []interface{ begin() }{&w.passports, &w.agents, &w.blocks, &w.checkpoints, &w.checkouts, &w.secrets} {
 		k.begin()
 	}

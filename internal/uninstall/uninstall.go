@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/watched"
 )
 
 const (
@@ -42,10 +43,12 @@ var kinds = []struct {
 	{v1alpha1.GroupVersion.WithKind("Checkout"), v1alpha1.CheckoutFinalizer},
 }
 
-// Missions ends all missions of a cluster.
+// Missions ends all missions of a cluster, or of some namespaces.
 type Missions struct {
 	// Client lists, deletes and patches Passports and Checkouts, live.
 	Client client.Client
+	// Namespaces whose missions end; none: all.
+	Namespaces watched.Namespaces
 	// Clock measures Patience.
 	Clock clock.PassiveClock
 	// Patience is how long the operator may take for one object, before its finalizer is taken off for it.
@@ -65,7 +68,7 @@ type progress struct {
 	left int
 }
 
-// End deletes every Passport, then every Checkout, in all namespaces, and returns once none is left: nil where that is so,
+// End deletes every Passport, then every Checkout, and returns once none is left: nil where that is so,
 // also where the cluster does not know them. It goes on until ctx ends; the error then says what is left, and why.
 func (m *Missions) End(ctx context.Context) error {
 	m.asked, m.told = map[types.UID]time.Time{}, progress{}
@@ -127,13 +130,25 @@ func (m *Missions) since(uid types.UID) time.Duration {
 	return m.Clock.Since(begun)
 }
 
-// list lists all objects of a kind; none where the cluster does not serve it.
+// list lists the objects of a kind that are to end; none where the cluster does not serve it.
 func (m *Missions) list(ctx context.Context, kind schema.GroupVersionKind) ([]metav1.PartialObjectMetadata, error) {
+	var all []metav1.PartialObjectMetadata
+	for _, namespace := range m.Namespaces.Each() {
+		objects, err := m.listIn(ctx, namespace, kind)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, objects...)
+	}
+	return all, nil
+}
+
+func (m *Missions) listIn(ctx context.Context, namespace string, kind schema.GroupVersionKind) ([]metav1.PartialObjectMetadata, error) {
 	var all []metav1.PartialObjectMetadata
 	for next := ""; ; {
 		var objects metav1.PartialObjectMetadataList
 		objects.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-		err := m.Client.List(ctx, &objects, client.Limit(page), client.Continue(next))
+		err := m.Client.List(ctx, &objects, client.InNamespace(namespace), client.Limit(page), client.Continue(next))
 		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
 			return nil, nil
 		}

@@ -42,6 +42,7 @@ func newService(options Options) *service {
 	if options.Local == nil {
 		options.Local = clock.RealClock{}
 	}
+	options.Access = narrowed{options.Access, options.Works}
 	return &service{Options: options, limiter: newLimiter(options.Limits, options.Clock)}
 }
 

@@ -20,6 +20,7 @@ import (
 	"agentpassport.dev/operator/internal/gateway/decision"
 	"agentpassport.dev/operator/internal/gateway/state"
 	"agentpassport.dev/operator/internal/token"
+	"agentpassport.dev/operator/internal/watched"
 )
 
 // Access says who a caller is and what it may: access.Access.
@@ -65,6 +66,8 @@ type Options struct {
 	// Client reads and writes the API server as the gateway. It has no cache.
 	Client client.Client
 	Access Access
+	// Works are the namespaces that are served; none: all.
+	Works  watched.Namespaces
 	Tokens Tokens
 	View   View
 	Keys   Keys

@@ -133,7 +133,7 @@ func manage(ctx context.Context, keys *controller.Keyring, now *apiclock.Clock, 
 	config := server.Config(apiserver.Manager)
 	config.Wrap(now.Wrap)
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme: server.Admin().Scheme(), Cache: controller.CacheOptions(apiserver.OperatorNamespace), Client: controller.ClientOptions(),
+		Scheme: server.Admin().Scheme(), Cache: controller.CacheOptions(apiserver.OperatorNamespace, nil), Client: controller.ClientOptions(),
 		Metrics: metricsserver.Options{BindAddress: "0"},
 	})
 	if err != nil {

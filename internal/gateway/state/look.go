@@ -151,8 +151,11 @@ func (v *View) livePassport(ctx context.Context, verified *Verified) (*v1alpha1.
 		}
 		return &passport, err
 	}
-	var active v1alpha1.PassportList
 	owner := verified.Claims.Passport.Agent
+	if !v.options.Works.Hold(owner.Namespace) {
+		return nil, nil //nolint:nilnil // of what is there, nothing is known
+	}
+	var active v1alpha1.PassportList
 	err := v.live.List(ctx, &active, client.InNamespace(owner.Namespace),
 		client.MatchingFields{"spec.agentRef.name": owner.Name, "status.phase": string(v1alpha1.PhaseActive)})
 	if err != nil {

@@ -88,8 +88,8 @@ func (v *View) setBlock(before, now *v1alpha1.AgentBlock) {
 
 func (v *View) removeBlock(gone *v1alpha1.AgentBlock) { v.changeBlocks(gone, false) }
 
-// changeBlocks has a block stand among those in force for its agent, or for its namespace, or not. One
-// goroutine alone calls it.
+// changeBlocks has a block stand among those in force for its agent, or for its namespace, or not. For the blocks of one
+// namespace, one goroutine alone calls it.
 func (v *View) changeBlocks(block *v1alpha1.AgentBlock, inForce bool) {
 	whom := blocked(block)
 	before, _ := v.blocks.get(whom)

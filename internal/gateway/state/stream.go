@@ -30,10 +30,10 @@ type stream[T client.Object] struct {
 	waiters waiters[T]
 }
 
-// run watches until ctx ends.
-func (s *stream[T]) run(ctx context.Context) error {
+// run watches a namespace until ctx ends; an empty one is all of the cluster.
+func (s *stream[T]) run(ctx context.Context, namespace string) error {
 	for ctx.Err() == nil {
-		if err := s.watch(ctx); err != nil && ctx.Err() == nil {
+		if err := s.watch(ctx, namespace); err != nil && ctx.Err() == nil {
 			s.log.Error(err, "the watch broke off; it begins anew")
 		}
 		timer := s.clock.NewTimer(streamRetry)
@@ -47,12 +47,12 @@ func (s *stream[T]) run(ctx context.Context) error {
 }
 
 // watch tells what happens from now on, until the watch cannot go on where it was.
-func (s *stream[T]) watch(ctx context.Context) error {
+func (s *stream[T]) watch(ctx context.Context, namespace string) error {
 	now := s.list()
-	if err := s.client.List(ctx, now, client.Limit(1)); err != nil {
+	if err := s.client.List(ctx, now, client.InNamespace(namespace), client.Limit(1)); err != nil {
 		return err
 	}
-	watcher, err := toolswatch.NewRetryWatcherWithContext(ctx, now.GetResourceVersion(), s)
+	watcher, err := toolswatch.NewRetryWatcherWithContext(ctx, now.GetResourceVersion(), watcherIn[T]{s, namespace})
 	if err != nil {
 		return err
 	}
@@ -72,9 +72,15 @@ func (s *stream[T]) watch(ctx context.Context) error {
 	return nil
 }
 
+// watcherIn begins the watches of a stream in one namespace.
+type watcherIn[T client.Object] struct {
+	*stream[T]
+	namespace string
+}
+
 // WatchWithContext implements the WatcherWithContext of client-go.
-func (s *stream[T]) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-	return s.client.Watch(ctx, s.list(), &client.ListOptions{Raw: &options})
+func (w watcherIn[T]) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	return w.client.Watch(ctx, w.list(), &client.ListOptions{Namespace: w.namespace, Raw: &options})
 }
 
 // await waits until an object is as wanted.

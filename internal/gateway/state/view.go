@@ -27,6 +27,7 @@ import (
 	"agentpassport.dev/operator/internal/contact"
 	"agentpassport.dev/operator/internal/gateway/decision"
 	"agentpassport.dev/operator/internal/token"
+	"agentpassport.dev/operator/internal/watched"
 )
 
 // Options are what a View is made of. Zero durations and numbers have the defaults that stand with them.
@@ -39,6 +40,8 @@ type Options struct {
 	Local clock.WithTicker
 	// Namespace of the operator: its ConfigMap with the JWKS is there.
 	Namespace string
+	// Works are the namespaces that it knows of; none: all.
+	Works watched.Namespaces
 	// Issuer and Audience that tokens must have.
 	Issuer, Audience string
 	// WatchSilence is how long a watch may bring neither event nor bookmark before it counts as lost: 90 s.
@@ -113,7 +116,7 @@ type View struct {
 	onEnd        []func(*decision.Standing)
 	onCredential []func(CredentialState)
 
-	watched []watched
+	watched []watchedKind
 	synced  atomic.Bool
 }
 
@@ -156,8 +159,10 @@ func (v *View) Start(ctx context.Context) error {
 	v.secrets.start(ctx)
 	group.Go(func() error { return v.cache.Start(ctx) })
 	group.Go(func() error { return v.keepProbing(ctx) })
-	group.Go(func() error { return v.checkpoints.run(ctx) })
-	group.Go(func() error { return v.checkouts.run(ctx) })
+	for _, namespace := range v.options.Works.Each() {
+		group.Go(func() error { return v.checkpoints.run(ctx, namespace) })
+		group.Go(func() error { return v.checkouts.run(ctx, namespace) })
+	}
 	return group.Wait()
 }
 
@@ -187,8 +192,10 @@ func (v *View) Lost() string {
 		return fmt.Sprintf("the API server has not answered for %s", silence.Round(time.Second))
 	}
 	for i := range v.watched {
-		if silence := v.contact.Silence(v.watched[i].heard); silence > v.options.WatchSilence {
-			return fmt.Sprintf("the watch of %s is lost: nothing was heard for %s", v.watched[i].what, silence.Round(time.Second))
+		for _, heard := range v.watched[i].heard {
+			if silence := v.contact.Silence(heard); silence > v.options.WatchSilence {
+				return fmt.Sprintf("the watch of %s is lost: nothing was heard for %s", v.watched[i].what, silence.Round(time.Second))
+			}
 		}
 	}
 	return v.lostKeys()

@@ -29,12 +29,13 @@ import (
 // probeTimeout bounds one probe of the API server.
 const probeTimeout = 5 * time.Second
 
-// watched is a kind that decisions need.
-type watched struct {
+// watchedKind is a kind that decisions need.
+type watchedKind struct {
 	// what it is, in words.
 	what   string
 	synced func() bool
-	heard  *contact.Heard
+	// heard is when each watch of it was heard: there is one for each namespace that is named.
+	heard []*contact.Heard
 }
 
 // connect makes the clients. All of them are heard by the Contact.
@@ -93,6 +94,7 @@ func (v *View) makeClients(config *rest.Config, httpClient *http.Client) error {
 	unsafe := true // readers do not change what they get
 	v.cache, err = cache.New(config, cache.Options{
 		HTTPClient: httpClient, Scheme: scheme, Mapper: mapper,
+		DefaultNamespaces:            v.options.Works.Cache(),
 		DefaultTransform:             strip,
 		DefaultUnsafeDisableDeepCopy: &unsafe,
 		ReaderFailOnMissingInformer:  true,
@@ -133,10 +135,14 @@ func strip(object any) (any, error) {
 
 // watch feeds the indexes.
 func (v *View) watch(ctx context.Context) error {
-	own := func(resource string) *contact.Heard {
-		return v.contact.Watch(v.root+"/apis/"+v1alpha1.GroupVersion.String()+"/"+resource, "")
+	own := func(resource string) []*contact.Heard {
+		var heard []*contact.Heard
+		for _, path := range v.options.Works.Collections(v.groupRoot(), resource) {
+			heard = append(heard, v.contact.Watch(path, ""))
+		}
+		return heard
 	}
-	keys := v.contact.Watch(v.root+"/api/v1/namespaces/"+v.options.Namespace+"/configmaps", byName(token.ConfigMapName))
+	keys := []*contact.Heard{v.contact.Watch(v.root+"/api/v1/namespaces/"+v.options.Namespace+"/configmaps", byName(token.ConfigMapName))}
 	for _, err := range []error{
 		feed(ctx, v, "passports", own("passports"), v.setPassport, v.removePassport),
 		feed(ctx, v, "agents", own("agentpassports"), v.setAgent, v.removeAgent),
@@ -158,10 +164,13 @@ type object[T any] interface {
 	client.Object
 }
 
-// feed has a kind watched. set is given what an object was before, nil for a new one; one goroutine calls
-// both.
+// groupRoot is the path of the API group of the operator's own kinds.
+func (v *View) groupRoot() string { return v.root + "/apis/" + v1alpha1.GroupVersion.String() }
+
+// feed has a kind watched. set is given what an object was before, nil for a new one; for the objects of one namespace,
+// one goroutine calls both.
 func feed[T any, O object[T]](
-	ctx context.Context, v *View, what string, heard *contact.Heard, set func(before, now O), remove func(O),
+	ctx context.Context, v *View, what string, heard []*contact.Heard, set func(before, now O), remove func(O),
 ) error {
 	informer, err := v.cache.GetInformer(ctx, O(new(T)), cache.BlockUntilSynced(false))
 	if err != nil {
@@ -191,15 +200,15 @@ func feed[T any, O object[T]](
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", what, err)
 	}
-	v.watched = append(v.watched, watched{what: what, synced: registration.HasSynced, heard: heard})
+	v.watched = append(v.watched, watchedKind{what: what, synced: registration.HasSynced, heard: heard})
 	return nil
 }
 
 // urged are the reads by which each watch is kept from falling silent, of a few objects at most.
 func (v *View) urged() []string {
-	own := v.root + "/apis/" + v1alpha1.GroupVersion.String() + "/namespaces/" + v.options.Namespace + "/"
+	few := func(resource string) string { return v.options.Works.Few(v.groupRoot(), v.options.Namespace, resource) }
 	paths := []string{
-		own + "passports", own + "agentpassports", own + "agentblocks", own + "serviceconnections",
+		few("passports"), few("agentpassports"), few("agentblocks"), few("serviceconnections"),
 		v.root + "/api/v1/namespaces/" + v.options.Namespace + "/configmaps?fieldSelector=" + url.QueryEscape(byName(token.ConfigMapName)),
 	}
 	if secret, found := v.secrets.any(); found {

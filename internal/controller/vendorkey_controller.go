@@ -1,0 +1,58 @@
+package controller
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/lifecycle"
+	"agentpassport.dev/operator/internal/signature"
+)
+
+// +kubebuilder:rbac:groups=agentpassport.dev,resources=vendorkeys,verbs=get;list;watch
+// +kubebuilder:rbac:groups=agentpassport.dev,resources=vendorkeys/status,verbs=update
+
+// VendorKeyReconciler says of each VendorKey which of its keys count. Those that verify documents watch VendorKeys
+// themselves.
+type VendorKeyReconciler struct {
+	// Client reads from the cache and writes.
+	client.Client
+	// Clock is the API server's.
+	Clock clock.PassiveClock
+	// Recorder makes Events.
+	Recorder events.EventRecorder
+}
+
+// Reconcile writes the status, once, where it changed, and comes back when a key begins or ceases to count.
+func (r *VendorKeyReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	key, err := find[v1alpha1.VendorKey](ctx, r.Client, "", request.Name)
+	if err != nil || key == nil || key.DeletionTimestamp != nil {
+		return ctrl.Result{}, err
+	}
+	now := r.Clock.Now()
+	again := ctrl.Result{RequeueAfter: untilAfter(signature.NextChange(key.Spec, now), now)}
+	status := lifecycle.VendorKey(key, now)
+	if equality.Semantic.DeepEqual(status, key.Status) {
+		return again, nil
+	}
+	before := key.Status.Conditions
+	key.Status = status
+	if err := r.Status().Update(ctx, key); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	for _, condition := range newReasons(before, status.Conditions) {
+		kind := corev1.EventTypeNormal
+		if condition.Status != metav1.ConditionTrue {
+			kind = corev1.EventTypeWarning
+		}
+		r.Recorder.Eventf(key, nil, kind, condition.Reason, "Trust", "%s", note(condition.Message))
+	}
+	return again, nil
+}
