@@ -19,6 +19,7 @@ func (s *session) commands() []*cobra.Command {
 		s.newEnable(),
 		s.newKeys(),
 		s.newStatus(),
+		s.newDocument(),
 		s.newVerify(),
 		s.newAudit(),
 	}

@@ -55,6 +55,10 @@ func (s *session) completeAgents(cmd *cobra.Command, args []string, typed string
 	return s.names(func() client.ObjectList { return &v1alpha1.AgentPassportList{} }, nil)(cmd, args, typed)
 }
 
+func (s *session) completePackages(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return s.names(func() client.ObjectList { return &v1alpha1.CapabilityPassportList{} }, nil)(cmd, args, typed)
+}
+
 func (s *session) completePassports(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return s.names(func() client.ObjectList { return &v1alpha1.PassportList{} }, nil)(cmd, args, typed)
 }

@@ -122,6 +122,8 @@ var lists = map[string]string{
 	"checkouts":      "kubectl get checkouts.agentpassport.dev",
 	"agentpassports": "kubectl get agentpassports.agentpassport.dev",
 	"agentblocks":    "kubectl get agentblocks.agentpassport.dev",
+
+	"capabilitypassports": "kubectl get capabilitypassports.agentpassport.dev",
 }
 
 // notFound says how to see what there is instead.

@@ -87,6 +87,7 @@ one is missing, the error says which, and who gives it.`,
 		&cobra.Group{ID: groupMission, Title: "A mission:"},
 		&cobra.Group{ID: groupPeople, Title: "What people decide:"},
 		&cobra.Group{ID: groupCluster, Title: "The cluster:"},
+		&cobra.Group{ID: groupDocument, Title: "Documents of agents and packages:"},
 		&cobra.Group{ID: groupProof, Title: "Proof:"},
 	)
 	for _, command := range s.commands() {
@@ -97,10 +98,11 @@ one is missing, the error says which, and who gives it.`,
 
 // The groups of commands in the help.
 const (
-	groupMission = "mission"
-	groupPeople  = "people"
-	groupCluster = "cluster"
-	groupProof   = "proof"
+	groupMission  = "mission"
+	groupPeople   = "people"
+	groupCluster  = "cluster"
+	groupDocument = "document"
+	groupProof    = "proof"
 )
 
 // noCommand refuses what is no command.
