@@ -39,6 +39,9 @@ const (
 	// ConditionUnprovenClaim is there, and True, where the document claims `verified: true`, or to have a key of
 	// its own, without proof (Agent Passport v0.1, section 6). A CapabilityPassport has it too.
 	ConditionUnprovenClaim ConditionType = "UnprovenClaim"
+	// ConditionHiddenCharacters is there, and True, where the document has characters that a reader does not see:
+	// bidirectional controls, zero-width and other invisible ones. A CapabilityPassport has it too.
+	ConditionHiddenCharacters ConditionType = "HiddenCharacters"
 	// ConditionVerified is True where a trusted key of the vendor signed the document, False where none did. It is
 	// absent without a document. A CapabilityPassport has it too.
 	ConditionVerified ConditionType = "Verified"
@@ -101,6 +104,8 @@ const (
 	ReasonClaimsOutsideWrites Reason = "ClaimsOutsideWrites"
 	// ReasonNoProof: nothing proves the claim.
 	ReasonNoProof Reason = "NoProof"
+	// ReasonCharactersNotShown: the document has characters that are not shown.
+	ReasonCharactersNotShown Reason = "CharactersNotShown"
 	// ReasonServiceNotInDocument: can_access does not speak of a service that is granted.
 	ReasonServiceNotInDocument Reason = "ServiceNotInDocument"
 )

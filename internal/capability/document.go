@@ -24,7 +24,7 @@ type Finding struct {
 func Findings(document *v1alpha1.AgentDocument) []Finding {
 	var findings []Finding
 	for _, find := range []func(*v1alpha1.AgentDocument) (Finding, bool){
-		agentUnknownFields, sandboxContradiction, writesBeyondSandbox, unprovenClaim,
+		agentUnknownFields, agentHiddenCharacters, sandboxContradiction, writesBeyondSandbox, unprovenClaim,
 	} {
 		if finding, found := find(document); found {
 			findings = append(findings, finding)
@@ -37,6 +37,7 @@ func Findings(document *v1alpha1.AgentDocument) []Finding {
 func FindingConditions() []v1alpha1.ConditionType {
 	return []v1alpha1.ConditionType{
 		v1alpha1.ConditionUnknownFields,
+		v1alpha1.ConditionHiddenCharacters,
 		v1alpha1.ConditionSandboxContradiction,
 		v1alpha1.ConditionWritesBeyondSandbox,
 		v1alpha1.ConditionUnprovenClaim,
@@ -45,6 +46,10 @@ func FindingConditions() []v1alpha1.ConditionType {
 
 func agentUnknownFields(document *v1alpha1.AgentDocument) (Finding, bool) {
 	return unknownFields(v1alpha1.DocumentSchema, document.Raw, agentFields)
+}
+
+func agentHiddenCharacters(document *v1alpha1.AgentDocument) (Finding, bool) {
+	return hiddenCharacters(Document{Agent: document}.Raw())
 }
 
 func sandboxContradiction(document *v1alpha1.AgentDocument) (Finding, bool) {

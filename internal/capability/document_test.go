@@ -1,6 +1,7 @@
 package capability_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -219,6 +220,7 @@ func TestFindingsComeInAFixedOrderOncePerCondition(t *testing.T) {
 	subject := document(t, `,"b":1,"a":1`)
 	subject.Sandboxed, subject.Verified = true, true
 	subject.Capabilities.CanWrite = []v1alpha1.Statement{"git", "disk"}
+	subject.Raw = bytes.Replace(subject.Raw, []byte("Example"), []byte("Ex\u202Eample"), 1)
 	for range 20 {
 		var got []v1alpha1.ConditionType
 		for _, finding := range capability.Findings(subject) {

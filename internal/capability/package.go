@@ -5,7 +5,9 @@ import "agentpassport.dev/operator/api/v1alpha1"
 // PackageFindings gives what is odd about a package's document, in a fixed order, at most one finding a condition.
 func PackageFindings(document *v1alpha1.PackageDocument) []Finding {
 	var findings []Finding
-	for _, find := range []func(*v1alpha1.PackageDocument) (Finding, bool){packageUnknownFields, unprovenPublisher} {
+	for _, find := range []func(*v1alpha1.PackageDocument) (Finding, bool){
+		packageUnknownFields, packageHiddenCharacters, unprovenPublisher,
+	} {
 		if finding, found := find(document); found {
 			findings = append(findings, finding)
 		}
@@ -15,11 +17,15 @@ func PackageFindings(document *v1alpha1.PackageDocument) []Finding {
 
 // PackageFindingConditions lists every condition that PackageFindings may raise.
 func PackageFindingConditions() []v1alpha1.ConditionType {
-	return []v1alpha1.ConditionType{v1alpha1.ConditionUnknownFields, v1alpha1.ConditionUnprovenClaim}
+	return []v1alpha1.ConditionType{v1alpha1.ConditionUnknownFields, v1alpha1.ConditionHiddenCharacters, v1alpha1.ConditionUnprovenClaim}
 }
 
 func packageUnknownFields(document *v1alpha1.PackageDocument) (Finding, bool) {
 	return unknownFields(v1alpha1.PackageDocumentSchema, document.Raw, packageFields)
+}
+
+func packageHiddenCharacters(document *v1alpha1.PackageDocument) (Finding, bool) {
+	return hiddenCharacters(Document{Package: document}.Raw())
 }
 
 func unprovenPublisher(document *v1alpha1.PackageDocument) (Finding, bool) {
