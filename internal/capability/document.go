@@ -1,9 +1,8 @@
-// Package capability reads the documents that say what an agent can do (Agent Passport v0.1). It is
-// pure: no I/O, no clock.
+// Package capability reads the documents that say what an agent can do (Agent Passport v0.1) and what a package will
+// do (Capability Passport v0.1), and pairs the two. It is pure: no I/O, no clock.
 package capability
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,7 +12,7 @@ import (
 
 // Finding is something that a reader of a document has to know. It never refuses the document.
 type Finding struct {
-	// Condition that shows the finding on the AgentPassport.
+	// Condition that shows the finding on the AgentPassport or the CapabilityPassport.
 	Condition v1alpha1.ConditionType
 	// Reason of the condition.
 	Reason v1alpha1.Reason
@@ -25,7 +24,7 @@ type Finding struct {
 func Findings(document *v1alpha1.AgentDocument) []Finding {
 	var findings []Finding
 	for _, find := range []func(*v1alpha1.AgentDocument) (Finding, bool){
-		unknownFields, sandboxContradiction, writesBeyondSandbox, unprovenClaim,
+		agentUnknownFields, sandboxContradiction, writesBeyondSandbox, unprovenClaim,
 	} {
 		if finding, found := find(document); found {
 			findings = append(findings, finding)
@@ -44,51 +43,8 @@ func FindingConditions() []v1alpha1.ConditionType {
 	}
 }
 
-// The field names of Agent Passport v0.1, section 3, by the object that they stand in.
-var knownFields = map[string][]string{
-	"": {
-		"schema", "agent", "identity_key_fingerprint", "capabilities", "sandboxed",
-		"install_modes_supported", "verified", "generated_at",
-	},
-	"agent": {"name", "version", "vendor"},
-	"capabilities": {
-		"can_read", "can_write", "can_access", "can_spend", "can_expose", "will_request_approval_for",
-	},
-}
-
-// maxNamed bounds how many fields or statements one message names.
-const maxNamed = 5
-
-func unknownFields(document *v1alpha1.AgentDocument) (Finding, bool) {
-	var unknown []string
-	var root map[string]json.RawMessage
-	if json.Unmarshal(document.Raw, &root) != nil {
-		return Finding{}, false
-	}
-	for object, known := range knownFields {
-		fields, prefix := root, ""
-		if object != "" {
-			fields, prefix = map[string]json.RawMessage{}, object+"."
-			if json.Unmarshal(root[object], &fields) != nil {
-				continue
-			}
-		}
-		for name := range fields {
-			if !slices.Contains(known, name) {
-				unknown = append(unknown, prefix+name)
-			}
-		}
-	}
-	if len(unknown) == 0 {
-		return Finding{}, false
-	}
-	slices.Sort(unknown)
-	return Finding{
-		Condition: v1alpha1.ConditionUnknownFields,
-		Reason:    v1alpha1.ReasonFieldsNotInSchema,
-		Message: fmt.Sprintf("%s does not know %s; kept as they are, and given no meaning",
-			v1alpha1.DocumentSchema, some(unknown)),
-	}, true
+func agentUnknownFields(document *v1alpha1.AgentDocument) (Finding, bool) {
+	return unknownFields(v1alpha1.DocumentSchema, document.Raw, agentFields)
 }
 
 func sandboxContradiction(document *v1alpha1.AgentDocument) (Finding, bool) {

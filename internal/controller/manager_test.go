@@ -52,7 +52,7 @@ func unready(ctx context.Context, changes ...func(*rest.Config)) *world {
 		change(config)
 	}
 	// What other specs have left behind is none of this manager's business.
-	caches := controller.CacheOptions(apiserver.OperatorNamespace, watched.Namespaces{w.namespace})
+	caches := controller.CacheOptions(apiserver.OperatorNamespace, []string{w.namespace})
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: server.Admin().Scheme(),
 		Cache:  caches,
