@@ -17,6 +17,8 @@ func TestParseEndMissions(t *testing.T) {
 		{nil, 90 * time.Second, ""},
 		{[]string{"--patience=1s", "--timeout=2s"}, time.Second, ""},
 		{[]string{"--patience=0s"}, 0, ""},
+		{[]string{"--watch-namespaces=a,b"}, 90 * time.Second, ""},
+		{[]string{"--watch-namespaces=A"}, 0, `"A" is no name of a namespace`},
 		{[]string{"--patience=-1s"}, 0, "--patience -1s: 0s or more"},
 		{[]string{"--patience=10m"}, 0, "--timeout 10m0s: more than --patience"},
 		{[]string{"now"}, 0, `unexpected argument "now"`},

@@ -77,11 +77,20 @@ func (r *BlockTrailReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 	return ctrl.Result{}, nil
 }
 
-// AgentTrailReconciler records every change of an agent.
+// AgentTrailReconciler records every change of an agent, and what its document's signature was found to be.
 type AgentTrailReconciler = ConfigTrailReconciler[v1alpha1.AgentPassport, *v1alpha1.AgentPassport]
 
 // ConnectionTrailReconciler records every change of a ServiceConnection.
 type ConnectionTrailReconciler = ConfigTrailReconciler[v1alpha1.ServiceConnection, *v1alpha1.ServiceConnection]
+
+// PackageTrailReconciler records every change of a package's document, and what its signature was found to be.
+type PackageTrailReconciler = ConfigTrailReconciler[v1alpha1.CapabilityPassport, *v1alpha1.CapabilityPassport]
+
+// PackTrailReconciler records every change of a PolicyPack.
+type PackTrailReconciler = ConfigTrailReconciler[v1alpha1.PolicyPack, *v1alpha1.PolicyPack]
+
+// VendorKeyTrailReconciler records every change of a VendorKey.
+type VendorKeyTrailReconciler = ConfigTrailReconciler[v1alpha1.VendorKey, *v1alpha1.VendorKey]
 
 // ConfigTrailReconciler records every change of what is set up by people.
 type ConfigTrailReconciler[T any, P configured[T]] struct {
@@ -94,7 +103,9 @@ type ConfigTrailReconciler[T any, P configured[T]] struct {
 	// change is the record of one generation, deletion that of the end.
 	change   func(object P, at time.Time) (audit.Record, error)
 	deletion func(object P, at time.Time) audit.Record
-	// changed are generations that may be another by now.
+	// verified is what the signature of a document was found to be; nil: the kind has no document.
+	verified func(object P, operator string) []audit.Record
+	// changed are versions that may be another by now.
 	changed remains[P]
 	gone    remains[P]
 }
@@ -108,21 +119,21 @@ type configured[T any] interface {
 // Reconcile records every generation of an object that was seen, and its deletion.
 func (r *ConfigTrailReconciler[T, P]) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	for _, was := range r.changed.of(request.NamespacedName) {
-		change, err := r.change(was, r.Clock.Now())
+		records, err := r.records(was)
 		if err != nil {
 			return ctrl.Result{}, err
 		}
-		if err := r.trail.record(ctx, change); err != nil {
+		if err := r.trail.record(ctx, records...); err != nil {
 			return later(err)
 		}
 		r.changed.forget(was)
 	}
 	for _, was := range r.gone.of(request.NamespacedName) {
-		change, err := r.change(was, r.Clock.Now())
+		records, err := r.records(was)
 		if err != nil {
 			return ctrl.Result{}, err
 		}
-		if err := r.trail.record(ctx, change, r.deletion(was, r.Clock.Now())); err != nil {
+		if err := r.trail.record(ctx, append(records, r.deletion(was, r.Clock.Now()))...); err != nil {
 			return later(err)
 		}
 		r.gone.forget(was)
@@ -131,11 +142,24 @@ func (r *ConfigTrailReconciler[T, P]) Reconcile(ctx context.Context, request ctr
 	if err != nil || is == nil {
 		return ctrl.Result{}, err
 	}
-	change, err := r.change(is, r.Clock.Now())
+	records, err := r.records(is)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return later(r.trail.record(ctx, change))
+	return later(r.trail.record(ctx, records...))
+}
+
+// records are those of one version of an object.
+func (r *ConfigTrailReconciler[T, P]) records(object P) ([]audit.Record, error) {
+	change, err := r.change(object, r.Clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	records := []audit.Record{change}
+	if r.verified != nil {
+		records = append(records, r.verified(object, r.trail.operator)...)
+	}
+	return records, nil
 }
 
 // keepable is a pointer to an object: one version of it is told from another by where it is.

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/audit/steps"
 )
 
@@ -33,7 +35,26 @@ func NewBlockTrailReconciler(c client.Client, o Options) *BlockTrailReconciler {
 
 // NewAgentTrailReconciler gives one that reads from a cache.
 func NewAgentTrailReconciler(c client.Client, o Options) *AgentTrailReconciler {
-	return &AgentTrailReconciler{Client: c, Clock: o.Clock, trail: o.Trail, change: steps.Agent, deletion: steps.AgentDeleted}
+	return &AgentTrailReconciler{
+		Client: c, Clock: o.Clock, trail: o.Trail, change: steps.Agent, deletion: steps.AgentDeleted, verified: steps.AgentVerified,
+	}
+}
+
+// NewPackageTrailReconciler gives one that reads from a cache.
+func NewPackageTrailReconciler(c client.Client, o Options) *PackageTrailReconciler {
+	return &PackageTrailReconciler{
+		Client: c, Clock: o.Clock, trail: o.Trail, change: steps.Package, deletion: steps.PackageDeleted, verified: steps.PackageVerified,
+	}
+}
+
+// NewPackTrailReconciler gives one that reads from a cache.
+func NewPackTrailReconciler(c client.Client, o Options) *PackTrailReconciler {
+	return &PackTrailReconciler{Client: c, Clock: o.Clock, trail: o.Trail, change: steps.Pack, deletion: steps.PackDeleted}
+}
+
+// NewVendorKeyTrailReconciler gives one that reads from a cache.
+func NewVendorKeyTrailReconciler(c client.Client, o Options) *VendorKeyTrailReconciler {
+	return &VendorKeyTrailReconciler{Client: c, Clock: o.Clock, trail: o.Trail, change: steps.VendorKey, deletion: steps.VendorKeyDeleted}
 }
 
 // NewConnectionTrailReconciler gives one that reads from a cache.
@@ -70,12 +91,22 @@ func setupConnectionTrail(mgr ctrl.Manager, o Options) error {
 	return setupConfigTrail(mgr, o, "connectiontrail", NewConnectionTrailReconciler(mgr.GetClient(), o), &v1alpha1.ServiceConnectionList{})
 }
 
+func setupDocumentTrails(mgr ctrl.Manager, o Options) error {
+	if err := setupConfigTrail(mgr, o, "packagetrail", NewPackageTrailReconciler(mgr.GetClient(), o), &v1alpha1.CapabilityPassportList{}); err != nil {
+		return err
+	}
+	if err := setupConfigTrail(mgr, o, "packtrail", NewPackTrailReconciler(mgr.GetClient(), o), &v1alpha1.PolicyPackList{}); err != nil {
+		return err
+	}
+	return setupConfigTrail(mgr, o, "vendorkeytrail", NewVendorKeyTrailReconciler(mgr.GetClient(), o), &v1alpha1.VendorKeyList{})
+}
+
 func setupConfigTrail[T any, P configured[T]](
 	mgr ctrl.Manager, o Options, name string, r *ConfigTrailReconciler[T, P], all client.ObjectList,
 ) error {
 	return ctrl.NewControllerManagedBy(mgr).Named(name).
 		Watches(P(new(T)), keepRemains(&r.gone)).
-		Watches(P(new(T)), keepGenerations(&r.changed)).
+		Watches(P(new(T)), r.keepVersions()).
 		WatchesRawSource(o.Trail.replay(mgr.GetClient(), ownName, all)).
 		WithOptions(o.controller(2)).
 		Complete(r)
@@ -118,15 +149,24 @@ func (t *AuditTrail) replay(reader client.Reader, name func(client.Object) recon
 	})
 }
 
-// keepGenerations keeps every generation of an object until its record is in.
-func keepGenerations[T keepable](changed *remains[T]) handler.EventHandler {
+// keepVersions keeps every version of an object that has records of its own until these are in.
+func (r *ConfigTrailReconciler[T, P]) keepVersions() handler.EventHandler {
 	enqueue := handler.EnqueueRequestForObject{}
 	return handler.Funcs{UpdateFunc: func(ctx context.Context, e event.UpdateEvent, queue requestQueue) {
-		if object, ok := e.ObjectNew.(T); ok && e.ObjectOld.GetGeneration() != object.GetGeneration() {
-			changed.keep(object)
+		before, okBefore := e.ObjectOld.(P)
+		after, okAfter := e.ObjectNew.(P)
+		if okBefore && okAfter && r.differ(before, after) {
+			r.changed.keep(after)
 			enqueue.Update(ctx, e, queue)
 		}
 	}}
+}
+
+func (r *ConfigTrailReconciler[T, P]) differ(before, after P) bool {
+	if before.GetGeneration() != after.GetGeneration() || r.verified == nil {
+		return before.GetGeneration() != after.GetGeneration()
+	}
+	return !slices.EqualFunc(r.verified(before, ""), r.verified(after, ""), func(a, b audit.Record) bool { return a.ID == b.ID })
 }
 
 // keepRemains enqueues every object, and keeps one that is deleted until its records are in.

@@ -18,7 +18,6 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -52,7 +51,7 @@ func unready(ctx context.Context, changes ...func(*rest.Config)) *world {
 		change(config)
 	}
 	// What other specs have left behind is none of this manager's business.
-	caches := controller.CacheOptions(apiserver.OperatorNamespace, watched.Namespaces{w.namespace})
+	caches := controller.CacheOptions(apiserver.OperatorNamespace, []string{w.namespace})
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: server.Admin().Scheme(),
 		Cache:  caches,

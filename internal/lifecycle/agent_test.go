@@ -9,6 +9,7 @@ import (
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/capability"
+	"agentpassport.dev/operator/internal/signature"
 )
 
 func TestAgent(t *testing.T) {
@@ -21,7 +22,7 @@ func TestAgent(t *testing.T) {
 	for name, tc := range map[string]struct {
 		agent    *v1alpha1.AgentPassport
 		blocking []v1alpha1.AgentBlock
-		findings []capability.Finding
+		reading  *Reading
 		want     []string
 		blocked  []string
 	}{
@@ -29,9 +30,9 @@ func TestAgent(t *testing.T) {
 			"Ready True Registered: the agent can get passports", "Blocked False NotBlocked: neither blocked nor suspended",
 			"Documented False NoDocument: spec.document is empty: nothing says what the agent can do; paste its Agent Passport document in",
 		}},
-		"documented, with a finding": {agent: agent(documented), findings: []capability.Finding{finding}, want: []string{
+		"documented, with a finding": {agent: agent(documented), reading: unsigned(finding), want: []string{
 			"Ready True Registered: the agent can get passports", "Blocked False NotBlocked: neither blocked nor suspended",
-			"Documented True DocumentPresent: Bot 2 by Example", "UnprovenClaim True NoProof: unproven",
+			"Documented True DocumentPresent: Bot 2 by Example", "Verified False NotSigned: unsigned", "UnprovenClaim True NoProof: unproven",
 		}},
 		"blocked": {agent: agent(documented), blocking: one, blocked: []string{"stop"}, want: []string{
 			"Ready True Blocked: AgentBlock stop: odd", "Blocked True Blocked: AgentBlock stop: odd", "Documented True DocumentPresent: Bot 2 by Example",
@@ -47,7 +48,7 @@ func TestAgent(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := Agent(tc.agent, tc.blocking, tc.findings, "digest", noon)
+			got := Agent(tc.agent, tc.blocking, tc.reading, noon)
 			var conditions []string
 			for _, c := range got.Conditions {
 				conditions = append(conditions, fmt.Sprintf("%s %s %s: %s", c.Type, c.Status, c.Reason, c.Message))
@@ -61,10 +62,23 @@ func TestAgent(t *testing.T) {
 			if diff := cmp.Diff(tc.blocked, got.BlockedBy); diff != "" {
 				t.Error(diff)
 			}
-			if got.DocumentDigest != "digest" || got.ObservedGeneration != 7 {
+			if (got.DocumentDigest == "digest") != (tc.reading != nil) || (got.Verified == nil) != (tc.reading == nil) || got.ObservedGeneration != 7 {
 				t.Errorf("%+v", got)
 			}
 		})
+	}
+}
+
+// unsigned is what is read of a document that nobody signed.
+func unsigned(findings ...capability.Finding) *Reading {
+	return &Reading{Digest: "digest", Findings: findings, Proof: signature.Result{Reason: v1alpha1.ReasonNotSigned, Message: "unsigned"}}
+}
+
+func TestAgentForgetsTheDocumentThatIsGone(t *testing.T) {
+	was := agent()
+	was.Status = Agent(was, nil, unsigned(capability.Finding{Condition: v1alpha1.ConditionGrantOutsideDocument, Reason: v1alpha1.ReasonServiceNotInDocument, Message: "x"}), noon)
+	if diff := cmp.Diff(Agent(agent(), nil, nil, noon), Agent(was, nil, nil, after(60))); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -72,9 +86,10 @@ func TestAgentForgetsAFindingThatIsMended(t *testing.T) {
 	odd := agent()
 	live := int32(3)
 	odd.Status.LivePassports = &live
-	odd.Status = Agent(odd, nil, []capability.Finding{{Condition: v1alpha1.ConditionUnknownFields, Reason: v1alpha1.ReasonFieldsNotInSchema, Message: "x"}}, "a", noon)
-	mended := Agent(odd, nil, nil, "b", after(60))
-	want := Agent(agent(), nil, nil, "b", noon)
+	finding := capability.Finding{Condition: v1alpha1.ConditionUnknownFields, Reason: v1alpha1.ReasonFieldsNotInSchema, Message: "x"}
+	odd.Status = Agent(odd, nil, unsigned(finding), noon)
+	mended := Agent(odd, nil, unsigned(), after(60))
+	want := Agent(agent(), nil, unsigned(), noon)
 	want.LivePassports = &live
 	if diff := cmp.Diff(want, mended); diff != "" {
 		t.Error(diff)
@@ -86,7 +101,7 @@ func TestAgentNamesTenBlocks(t *testing.T) {
 	for i := range 12 {
 		blocking = append(blocking, block(i, fmt.Sprintf("block-%02d", 11-i), "bot"))
 	}
-	got := Agent(agent(), blocking, nil, "", noon)
+	got := Agent(agent(), blocking, nil, noon)
 	if len(got.BlockedBy) != 10 || got.BlockedBy[0] != "block-00" || got.BlockedBy[9] != "block-09" {
 		t.Errorf("%v", got.BlockedBy)
 	}

@@ -187,7 +187,7 @@ func TestDecideAtTheIssueDeadline(t *testing.T) {
 		"before its own birth": {after(-61), VerdictIssue}, // a clock that is estimated may be a little behind
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := Decide(requested(), agent(), nil, authority, tc.now); got.Verdict != tc.want {
+			if got := Decide(requested(), agent(), Rules{}, authority, tc.now); got.Verdict != tc.want {
 				t.Errorf("%+v", got)
 			}
 		})
@@ -206,7 +206,7 @@ func TestDecideRepeatsWhatWasWaitedFor(t *testing.T) {
 
 func TestDecideIgnoresBlocksThatAreLiftedOrForOthers(t *testing.T) {
 	blocks := []v1alpha1.AgentBlock{block(-1, "lifted", "bot", lifted), block(-1, "other", "other-bot"), block(-1, "all", "", lifted)}
-	if got := Decide(requested(), agent(), blocks, authority, noon); got.Verdict != VerdictIssue {
+	if got := Decide(requested(), agent(), Rules{Blocks: blocks}, authority, noon); got.Verdict != VerdictIssue {
 		t.Errorf("%+v", got)
 	}
 }

@@ -126,7 +126,7 @@ type world struct {
 	ledger
 }
 
-// newWorld has an agent in it that accounts by a duties, and no mission yet.
+// newWorld has an agent in it that has these duties, and no mission yet.
 func newWorld(t tester, seed int, by duties) *world {
 	w := &world{tester: t, now: after(-60), made: map[types.UID]int{}, seed: seed, duties: by, ledger: newLedger(), reach: forever, sums: map[types.UID]*v1alpha1.ObservedCalls{}}
 	for _, k := range []interface{ begin() }{&w.passports, &w.agents, &w.blocks, &w.checkpoints, &w.checkouts, &w.secrets} {

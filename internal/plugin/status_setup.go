@@ -25,7 +25,10 @@ import (
 
 var (
 	// kindNames are the resources of the CRDs.
-	kindNames = []string{"agentblocks", "agentpassports", "checkouts", "checkpoints", "passports", "serviceconnections"}
+	kindNames = []string{
+		"agentblocks", "agentpassports", "capabilitypassports", "checkouts", "checkpoints", "compatibilitychecks", "passports",
+		"policypacks", "serviceconnections", "vendorkeys",
+	}
 	// validatingPolicies and mutatingPolicies are the names of the admission policies, and of their bindings.
 	validatingPolicies = []string{
 		"agent-passport-author", "agent-passport-block-in-force", "agent-passport-cause", "agent-passport-changed-by", "agent-passport-decision",

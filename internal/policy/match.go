@@ -83,7 +83,9 @@ func matchesGrants(match *v1alpha1.GrantMatch, grants []grant) bool {
 }
 
 // listed says whether a list, where it is given, has a value.
-func listed[T comparable](list []T, value T) bool { return len(list) == 0 || slices.Contains(list, value) }
+func listed[T comparable](list []T, value T) bool {
+	return len(list) == 0 || slices.Contains(list, value)
+}
 
 // named says whether a list of vendors, where it is given, has one, as vendors are compared.
 func named(list []string, vendor string) bool {

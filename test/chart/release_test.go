@@ -285,19 +285,24 @@ func sample(file string) string { return root + "/config/samples/" + file }
 // passport gets a passport for a mission of the sample agent.
 func passport(ctx context.Context, name string) v1alpha1.Passport {
 	GinkgoHelper()
-	p := v1alpha1.Passport{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "agents", Name: name},
-		Spec: v1alpha1.PassportSpec{
-			AgentRef: v1alpha1.AgentReference{Name: "support-bot"},
-			Intent:   &v1alpha1.Intent{Summary: "Answer one ticket", Services: []v1alpha1.ServiceName{"slack"}},
-		},
-	}
+	p := mission("agents", name)
 	Expect(server.Admin().Create(ctx, &p)).To(Succeed())
 	Eventually(ctx, func() (v1alpha1.Phase, error) {
 		err := server.Admin().Get(ctx, client.ObjectKeyFromObject(&p), &p)
 		return p.Status.Phase, err
 	}).Should(Equal(v1alpha1.PhaseActive))
 	return p
+}
+
+// mission is one of the sample agent.
+func mission(where, name string) v1alpha1.Passport {
+	return v1alpha1.Passport{
+		ObjectMeta: metav1.ObjectMeta{Namespace: where, Name: name},
+		Spec: v1alpha1.PassportSpec{
+			AgentRef: v1alpha1.AgentReference{Name: "support-bot"},
+			Intent:   &v1alpha1.Intent{Summary: "Answer one ticket", Services: []v1alpha1.ServiceName{"slack"}},
+		},
+	}
 }
 
 // inForce waits until the API server obeys the mutating policies of the chart.

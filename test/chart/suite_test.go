@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -69,13 +70,15 @@ func helm() *action.Configuration {
 
 // operator is a manager and its audit log, as the ServiceAccounts that the chart gives them.
 type operator struct {
-	dir     string
-	manager *manager.Manager
-	log     *auditlog.AuditLog
+	dir      string
+	manager  *manager.Manager
+	auditLog *auditlog.AuditLog
+	// logs is where they log to, beside the suite's own.
+	logs io.Writer
 }
 
-// start starts what Pods would run.
-func (o *operator) start(ctx SpecContext) {
+// start starts what Pods would run, the manager with further flags.
+func (o *operator) start(ctx SpecContext, flags ...string) {
 	GinkgoHelper()
 	var err error
 	o.dir, err = os.MkdirTemp("", "operator-")
@@ -84,9 +87,14 @@ func (o *operator) start(ctx SpecContext) {
 	Expect(server.ManagerKubeconfig(ctx, kubeconfig)).To(Succeed())
 	addresses, err := manager.FreeAddresses()
 	Expect(err).NotTo(HaveOccurred())
-	o.log, err = auditlog.Start(ctx, logBinary, o.dir, server, GinkgoWriter)
+	var logs io.Writer = GinkgoWriter
+	if o.logs != nil {
+		logs = io.MultiWriter(logs, o.logs)
+	}
+	o.auditLog, err = auditlog.Start(ctx, logBinary, o.dir, server, logs)
 	Expect(err).NotTo(HaveOccurred())
-	o.manager, err = manager.Start(binary, kubeconfig, addresses, GinkgoWriter, append(o.log.ManagerFlags(), "--leader-elect")...)
+	flags = append(append(o.auditLog.ManagerFlags(), "--leader-elect"), flags...)
+	o.manager, err = manager.Start(binary, kubeconfig, addresses, logs, flags...)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(o.manager.Ready(ctx)).To(Succeed())
 }
@@ -96,8 +104,8 @@ func (o *operator) stop() {
 	if o.manager != nil {
 		o.manager.Kill()
 	}
-	if o.log != nil {
-		o.log.Kill()
+	if o.auditLog != nil {
+		o.auditLog.Kill()
 	}
 	_ = os.RemoveAll(o.dir)
 }

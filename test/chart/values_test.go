@@ -227,6 +227,51 @@ func TestConsent(t *testing.T) {
 	}
 }
 
+// With named namespaces nothing that is bound for all of the cluster reaches into one, and flags, the policy of finalizers
+// and the uninstall know them. The operator's own namespace may be one of them.
+func TestWatchNamespaces(t *testing.T) {
+	works := []string{"bots", namespace}
+	r := mustRender(t, here, "{watchNamespaces: [bots, "+namespace+"], consent: {allNamespaces: true}}")
+	for component, want := range map[string]bool{"manager": true, "gateway": true, "auditLog": false} {
+		if got := slices.Contains(pods(t, r)[component].Spec.Containers[0].Args, "--watch-namespaces=bots,"+namespace); got != want {
+			t.Errorf("the %s is told: %v", component, got)
+		}
+	}
+	bound := map[string][]string{}
+	for _, object := range r.all() {
+		role, _, _ := unstructured.NestedString(object.Object, "roleRef", "name")
+		kind, _, _ := unstructured.NestedString(object.Object, "roleRef", "kind")
+		if kind == "ClusterRole" {
+			bound[role] = append(bound[role], object.GetNamespace())
+		}
+	}
+	for role, where := range bound {
+		slices.Sort(where)
+		want := slices.Sorted(slices.Values(works))
+		if role == "agent-passport-metrics-auth" {
+			want = []string{"", "", ""} // manager, audit log, gateway
+		}
+		if role == "agent-passport-audit-writer" {
+			want = []string{""}
+		}
+		if !slices.Equal(where, want) {
+			t.Errorf("%s is bound in %q, want %q", role, where, want)
+		}
+	}
+	if len(bound) != 7 {
+		t.Errorf("%d ClusterRoles are bound: %v", len(bound), bound)
+	}
+	selected, _, _ := unstructured.NestedSlice(r.objects["MutatingAdmissionPolicyBinding//agent-passport-finalizer"].Object,
+		"spec", "matchResources", "namespaceSelector", "matchExpressions")
+	if len(selected) != 1 || !slices.Equal(selected[0].(map[string]any)["values"].([]any), []any{"bots", namespace}) {
+		t.Errorf("finalizers are put on in %v", selected)
+	}
+	job, err := json.Marshal(r.hooks["Job/"+namespace+"/agent-passport-uninstall"].Object)
+	if err != nil || !strings.Contains(string(job), `"--watch-namespaces=bots,`+namespace+`"`) {
+		t.Errorf("the uninstall: %s, %v", job, err)
+	}
+}
+
 // What is given of the config file is laid over the rest of it, and a change of it starts new Pods.
 func TestConfig(t *testing.T) {
 	sums := map[string]bool{}
@@ -301,6 +346,7 @@ func TestNotes(t *testing.T) {
 		{newest, "", consent, "Before 1.36"},
 		{older, "", "Before 1.36", ""},
 		{newest, "consent: {allNamespaces: true}", "may read every Secret", "create rolebinding"},
+		{newest, "watchNamespaces: [bots]", "namespaces alone, and has no rights in others: bots", "namespace agents"},
 		{newest, "uninstall: {endMissions: false}", "leaves missions behind", "ends every mission first"},
 		{newest, "", "It leaves the CRDs", "connection goes with the CRDs"},
 		{newest, "crds: {keep: false}", "connection goes with the CRDs", "It leaves the CRDs"},
@@ -336,6 +382,9 @@ func TestRefuses(t *testing.T) {
 		"config: {thresholds: {}}":                    {"/config", "thresholds"},
 		"serviceMonitor: {enabled: 'yes'}":            {"/serviceMonitor/enabled", "want boolean"},
 		"commonLabels: {team: 7}":                     {"/commonLabels/team", "want string"},
+		"watchNamespaces: agents":                     {"/watchNamespaces", "want array"},
+		"watchNamespaces: [a, a]":                     {"/watchNamespaces", "equal"},
+		"watchNamespaces: ['*']":                      {"/watchNamespaces/0", "pattern"},
 		"imagePullSecrets: [registry]":                {"/imagePullSecrets/0", "want object"},
 	} {
 		_, err := render(here, values)

@@ -40,6 +40,36 @@ func ConnectionDeleted(connection *v1alpha1.ServiceConnection, at time.Time) aud
 	return deleted("ServiceConnection", connection, at)
 }
 
+// Package is the record of one generation of a CapabilityPassport, seen at a time.
+func Package(pkg *v1alpha1.CapabilityPassport, at time.Time) (audit.Record, error) {
+	return changed("CapabilityPassport", pkg, pkg.Spec, at)
+}
+
+// PackageDeleted is the record of a CapabilityPassport that is gone, as it was last seen.
+func PackageDeleted(pkg *v1alpha1.CapabilityPassport, at time.Time) audit.Record {
+	return deleted("CapabilityPassport", pkg, at)
+}
+
+// Pack is the record of one generation of a PolicyPack, seen at a time.
+func Pack(pack *v1alpha1.PolicyPack, at time.Time) (audit.Record, error) {
+	return changed("PolicyPack", pack, pack.Spec, at)
+}
+
+// PackDeleted is the record of a PolicyPack that is gone, as it was last seen.
+func PackDeleted(pack *v1alpha1.PolicyPack, at time.Time) audit.Record {
+	return deleted("PolicyPack", pack, at)
+}
+
+// VendorKey is the record of one generation of a VendorKey, seen at a time.
+func VendorKey(key *v1alpha1.VendorKey, at time.Time) (audit.Record, error) {
+	return changed("VendorKey", key, key.Spec, at)
+}
+
+// VendorKeyDeleted is the record of a VendorKey that is gone, as it was last seen.
+func VendorKeyDeleted(key *v1alpha1.VendorKey, at time.Time) audit.Record {
+	return deleted("VendorKey", key, at)
+}
+
 // changed is the record of a spec: its digest, and who wrote it.
 func changed(kind string, object metav1.Object, spec any, at time.Time) (audit.Record, error) {
 	text, err := canonical(spec)

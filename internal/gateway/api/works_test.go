@@ -16,7 +16,7 @@ import (
 // anyone may do everything.
 type anyone struct{}
 
-func (anyone) Authenticate(*http.Request) (user.Info, error)                    { return &user.DefaultInfo{}, nil }
+func (anyone) Authenticate(*http.Request) (user.Info, error)            { return &user.DefaultInfo{}, nil }
 func (anyone) Authorize(context.Context, user.Info, access.Right) error { return nil }
 
 func TestNarrowed(t *testing.T) {
