@@ -131,8 +131,8 @@ deploy: need-kubectl build-installer ## Install everything, with the image IMG, 
 	$(KUBECTL) apply --server-side -f dist/$(FLAVOUR).yaml
 
 .PHONY: undeploy
-undeploy: need-kubectl build-installer ## Remove everything from the current cluster; passports first, while the operator can end them.
-	@hack/undeploy.sh "$(KUBECTL)" dist/$(FLAVOUR).yaml
+undeploy: need-kubectl build-installer bin/manager ## Remove everything from the current cluster; missions first, while the operator can end them.
+	@hack/undeploy.sh "$(KUBECTL)" dist/$(FLAVOUR).yaml bin/manager
 
 .PHONY: need-kubectl
 need-kubectl:

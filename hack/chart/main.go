@@ -1,5 +1,5 @@
 // Command chart writes what the Helm chart takes from config/, so that nobody writes it twice: CRDs, RBAC, admission
-// policies, what Prometheus is told and the config file. It also writes the table of values in docs/install.md, from the
+// policies, what Prometheus is told, dashboards and the config file. It also writes the table of values in docs/install.md, from the
 // comments in values.yaml. It is run in the root of the project, by `make chart`.
 package main
 
@@ -40,6 +40,9 @@ func write(root string) error {
 		}
 	}
 	if err := writeConfigFile(filepath.Join(root, configDir, "manager", "config.yaml"), filepath.Join(chart, "files", "config.yaml")); err != nil {
+		return err
+	}
+	if err := copyFiles(filepath.Join(root, configDir, "grafana"), filepath.Join(chart, "files", "dashboards"), "*.json"); err != nil {
 		return err
 	}
 	return writeValues(filepath.Join(chart, "values.yaml"), filepath.Join(root, guide))

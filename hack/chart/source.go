@@ -154,6 +154,27 @@ func documents(stream []byte) []string {
 	return found
 }
 
+// copyFiles copies the files of one folder that match a pattern, and leaves nothing else in the other.
+func copyFiles(from, to, pattern string) error {
+	files, err := filepath.Glob(filepath.Join(from, pattern))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.RemoveAll(to), os.MkdirAll(to, 0o755)); err != nil {
+		return err
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(to, filepath.Base(file)), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // writeConfigFile writes the config file that a ConfigMap holds.
 func writeConfigFile(from, to string) error {
 	read, err := os.ReadFile(from)

@@ -58,7 +58,7 @@ func rows(table *strings.Builder, prefix string, values *yaml.Node) error {
 	for i := 0; i+1 < len(values.Content); i += 2 {
 		key, value := values.Content[i], values.Content[i+1]
 		path := prefix + key.Value
-		if value.Kind == yaml.MappingNode && len(value.Content) > 0 && !strings.HasSuffix(path, "resources") {
+		if value.Kind == yaml.MappingNode && len(value.Content) > 0 && !isOneValue(path) {
 			if err := rows(table, path+".", value); err != nil {
 				return err
 			}
@@ -75,6 +75,11 @@ func rows(table *strings.Builder, prefix string, values *yaml.Node) error {
 		fmt.Fprintf(table, "| `%s` | `%s` | %s |\n", path, fallback, says)
 	}
 	return nil
+}
+
+// isOneValue says of which maps the parts are no values of their own.
+func isOneValue(path string) bool {
+	return strings.HasSuffix(path, "resources") || strings.HasSuffix(path, "labels")
 }
 
 // comment gives the comment over a key as one line.

@@ -30,21 +30,28 @@ func TestEqualsConfig(t *testing.T) {
 	}
 }
 
-// What config/prometheus adds is what the chart adds.
-func TestEqualsPrometheus(t *testing.T) {
-	chart := mustRender(t, here, "{serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}}").objects
-	for key := range mustRender(t, here, "").objects {
-		delete(chart, key)
-	}
-	config := built(t, "config/default", "[../prometheus]")
-	for key := range built(t, "config/default", "[]") {
-		delete(config, key)
-	}
-	if len(config) == 0 {
-		t.Fatal("config/prometheus adds nothing")
-	}
-	for _, difference := range differences(config, chart) {
-		t.Error(difference)
+// What the optional parts of config/ add is what the chart adds.
+func TestEqualsComponents(t *testing.T) {
+	for component, values := range map[string]string{
+		"prometheus": "{serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}}",
+		"grafana":    "{dashboards: {enabled: true}}",
+	} {
+		t.Run(component, func(t *testing.T) {
+			chart := mustRender(t, here, values).objects
+			for key := range mustRender(t, here, "").objects {
+				delete(chart, key)
+			}
+			config := built(t, "config/default", "[../"+component+"]")
+			for key := range built(t, "config/default", "[]") {
+				delete(config, key)
+			}
+			if len(config) == 0 {
+				t.Fatal("it adds nothing")
+			}
+			for _, difference := range differences(config, chart) {
+				t.Error(difference)
+			}
+		})
 	}
 }
 

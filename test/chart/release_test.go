@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"agentpassport.dev/operator/api/v1alpha1"
+	"agentpassport.dev/operator/test/apiserver"
 )
 
 const releaseName = "passports"
@@ -144,6 +145,49 @@ uninstall: {patience: 60s}
 			Expect(got.GetLabels()).To(HaveKeyWithValue("app.kubernetes.io/managed-by", "Helm"), keyOf(object))
 		}
 	})
+
+	It("is removed by `make undeploy`, which takes off no finalizer but the operator's", func(ctx SpecContext) {
+		inForce(ctx)
+		held := mission("agents", "held")
+		held.Finalizers = []string{"example.com/backup"}
+		Expect(server.Admin().Create(ctx, &held)).To(Succeed())
+		Expect(held.Finalizers).To(ConsistOf("example.com/backup", v1alpha1.PassportFinalizer))
+		kubectl(ctx, "create", "--filename="+sample("checkout.yaml"))
+
+		// The namespace stays: where no controller is, it would never be gone.
+		installed, err := server.Kubectl(ctx, "", "", "kustomize", root+"/config/default")
+		Expect(err).NotTo(HaveOccurred(), installed)
+		objects, err := apiserver.Decode([]byte(installed))
+		Expect(err).NotTo(HaveOccurred())
+		installer := filepath.Join(GinkgoT().TempDir(), "install.yaml")
+		var documents []string
+		for _, object := range objects {
+			if object.GetKind() != "Namespace" {
+				text, err := yaml.Marshal(object)
+				Expect(err).NotTo(HaveOccurred())
+				documents = append(documents, string(text))
+			}
+		}
+		Expect(os.WriteFile(installer, []byte(strings.Join(documents, "---\n")), 0o600)).To(Succeed())
+		undeployed := make(chan error, 1)
+		var out string
+		go func() {
+			var err error
+			out, err = server.Shell(ctx, root+"/hack/undeploy.sh kubectl "+installer+" "+binary+" --patience=1s")
+			undeployed <- err
+		}()
+		Eventually(ctx, func() ([]string, error) {
+			err := server.Admin().Get(ctx, client.ObjectKeyFromObject(&held), &held)
+			return held.Finalizers, err
+		}).Should(ConsistOf("example.com/backup"))
+		Consistently(undeployed, "2s").ShouldNot(Receive(), "somebody else holds it")
+		held.Finalizers = nil
+		Expect(server.Admin().Update(ctx, &held)).To(Succeed())
+		Eventually(ctx, undeployed, 2*time.Minute).Should(Receive(Succeed()), "%s", out)
+		for _, object := range objects {
+			Expect(exists(ctx, object)).To(Equal(object.GetKind() == "Namespace"), keyOf(object))
+		}
+	}, NodeTimeout(4*time.Minute))
 })
 
 // chart is the project's.
