@@ -22,6 +22,7 @@ var actions = map[lifecycle.NewsKind]string{
 	lifecycle.NewsRevoked:            "Revoke",
 	lifecycle.NewsCheckedOut:         "CheckOut",
 	lifecycle.NewsCheckpointRejected: "RejectCheckpoint",
+	lifecycle.NewsPolicyWarning:      "Issue",
 }
 
 // tell makes Events and metrics of what happened to a passport. It is called after the state that it

@@ -18,6 +18,7 @@ import (
 	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/audit/steps"
 	"agentpassport.dev/operator/internal/lifecycle"
+	"agentpassport.dev/operator/internal/policy"
 	"agentpassport.dev/operator/internal/scope"
 	"agentpassport.dev/operator/internal/token"
 )
@@ -240,7 +241,16 @@ func (r *PassportReconciler) activate(ctx context.Context, passport *v1alpha1.Pa
 	if status.Issued.Mode == v1alpha1.ModeEnforced {
 		message += "; a checkpoint extends it"
 	}
-	err := r.store(ctx, passport, status, []lifecycle.News{{Kind: lifecycle.NewsIssued, Reason: "Issued", Message: message}})
+	news := []lifecycle.News{{Kind: lifecycle.NewsIssued, Reason: "Issued", Message: message}}
+	warning, err := r.policyWarning(ctx, passport, &status)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if warning != "" {
+		lifecycle.SetPolicyWarning(&status, passport.Generation, warning, r.Clock.Now())
+		news = append(news, lifecycle.News{Kind: lifecycle.NewsPolicyWarning, Reason: string(v1alpha1.ReasonPolicyWarned), Message: warning})
+	}
+	err = r.store(ctx, passport, status, news)
 	if apierrors.IsNotFound(err) {
 		// Another replica let go of it meanwhile: nobody else knows of the Secret that this one made.
 		return ctrl.Result{}, r.removeSecret(ctx, passport)
@@ -250,6 +260,21 @@ func (r *PassportReconciler) activate(ctx context.Context, passport *v1alpha1.Pa
 	}
 	issueDuration.Observe(max(0, r.Clock.Now().Sub(passport.CreationTimestamp.Time).Seconds()))
 	return r.wake(status.ExpirationTime.Add(lifecycle.ExpiryGrace)), nil
+}
+
+// policyWarning is what the packs of the namespace say of a passport as it was issued; empty: nothing.
+func (r *PassportReconciler) policyWarning(
+	ctx context.Context, passport *v1alpha1.Passport, status *v1alpha1.PassportStatus,
+) (string, error) {
+	rules, err := packs(ctx, r.Client, passport.Namespace)
+	if err != nil || len(rules) == 0 {
+		return "", err
+	}
+	agent, err := agentOf(ctx, r.Client, passport)
+	if err != nil || agent == nil {
+		return "", err
+	}
+	return policy.Say(policy.Of(v1alpha1.PolicyWarn, policy.AtIssue(rules, policy.Issue{Agent: agent, Services: status.Issued.Services}))), nil
 }
 
 // wait stores what a passport waits for, and tells of it once.

@@ -16,11 +16,8 @@ import (
 	"agentpassport.dev/operator/internal/signature"
 )
 
-// +kubebuilder:rbac:groups=agentpassport.dev,resources=vendorkeys,verbs=get;list;watch
-// +kubebuilder:rbac:groups=agentpassport.dev,resources=vendorkeys/status,verbs=update
-
 // VendorKeyReconciler says of each VendorKey which of its keys count. Those that verify documents watch VendorKeys
-// themselves.
+// themselves. Its rights are of the cluster: config/rbac/vendor_keys_role.yaml.
 type VendorKeyReconciler struct {
 	// Client reads from the cache and writes.
 	client.Client

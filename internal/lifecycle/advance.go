@@ -90,6 +90,8 @@ const (
 	NewsRevoked NewsKind = "Revoked"
 	// NewsCheckpointRejected: a checkpoint does not count.
 	NewsCheckpointRejected NewsKind = "CheckpointRejected"
+	// NewsPolicyWarning: a PolicyPack warns of what was issued.
+	NewsPolicyWarning NewsKind = "PolicyWarning"
 )
 
 // Advance judges an issued passport: it folds checkpoints in the order in which the API server

@@ -29,6 +29,11 @@ func SetDelivered(status *v1alpha1.PassportStatus, generation int64, reason v1al
 	SetCondition(&status.Conditions, generation, v1alpha1.ConditionTokenDelivered, value, reason, message, now)
 }
 
+// SetPolicyWarning says what the packs of the namespace warned of at the issue.
+func SetPolicyWarning(status *v1alpha1.PassportStatus, generation int64, warning string, now time.Time) {
+	SetCondition(&status.Conditions, generation, v1alpha1.ConditionPolicyWarning, metav1.ConditionTrue, v1alpha1.ReasonPolicyWarned, warning, now)
+}
+
 // SetCondition sets one condition; its transition time moves only with its status.
 func SetCondition(
 	conditions *[]metav1.Condition, generation int64, kind v1alpha1.ConditionType, value metav1.ConditionStatus,

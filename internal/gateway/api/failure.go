@@ -64,6 +64,8 @@ const (
 	CodeLifetimeExceeded Code = "LIFETIME_EXCEEDED"
 	// CodePassportBlocked is an agent that is blocked or suspended.
 	CodePassportBlocked Code = "PASSPORT_BLOCKED"
+	// CodePolicyRefused is a passport that a rule of a PolicyPack blocks.
+	CodePolicyRefused Code = "POLICY_REFUSED"
 	// CodeTokenTooLarge is a passport whose token would be over 8 KiB.
 	CodeTokenTooLarge Code = "TOKEN_TOO_LARGE"
 	// CodeNotIssuedInTime is a passport whose issueDeadlineSeconds are over.
@@ -116,6 +118,7 @@ var statuses = map[Code]int{
 	CodeScopeEscalation:        http.StatusBadRequest,
 	CodeLifetimeExceeded:       http.StatusBadRequest,
 	CodePassportBlocked:        http.StatusForbidden,
+	CodePolicyRefused:          http.StatusForbidden,
 	CodeTokenTooLarge:          http.StatusBadRequest,
 	CodeNotIssuedInTime:        http.StatusGatewayTimeout,
 	CodePassportRejected:       http.StatusForbidden,
@@ -277,6 +280,7 @@ var rejections = map[v1alpha1.Reason]Code{
 	v1alpha1.ReasonScopeEscalation:        CodeScopeEscalation,
 	v1alpha1.ReasonLifetimeExceeded:       CodeLifetimeExceeded,
 	v1alpha1.ReasonPassportBlocked:        CodePassportBlocked,
+	v1alpha1.ReasonPolicyRefused:          CodePolicyRefused,
 	v1alpha1.ReasonTokenTooLarge:          CodeTokenTooLarge,
 	v1alpha1.ReasonNotIssuedInTime:        CodeNotIssuedInTime,
 	v1alpha1.ReasonRevokedByRequest:       CodePassportRevoked,
