@@ -42,7 +42,7 @@ func sandboxForbids(field v1alpha1.CapabilityField, need *statement) (judgement,
 	}
 	what := ""
 	has := func(set map[string]bool) bool {
-		return slices.ContainsFunc(need.words, func(word string) bool { return set[word] })
+		return need.place != nil || slices.ContainsFunc(need.words, func(word string) bool { return set[word] })
 	}
 	switch {
 	case field == v1alpha1.FieldWrites && writesLocally(need):
