@@ -43,10 +43,11 @@ func sandboxForbids(field v1alpha1.CapabilityField, need *statement) (judgement,
 	if need.sense == denies || need.sense == takesBack {
 		return judgement{}, false
 	}
-	what, reaches := "", field == v1alpha1.FieldReads || field == v1alpha1.FieldWrites || field == v1alpha1.FieldAccesses
+	reaches := field == v1alpha1.FieldReads || field == v1alpha1.FieldWrites || field == v1alpha1.FieldAccesses
 	has := func(set map[string]bool) bool {
 		return slices.ContainsFunc(need.words, func(word string) bool { return set[word] })
 	}
+	var what string
 	switch {
 	case field == v1alpha1.FieldWrites && writesLocally(need):
 		what = "the operator's local filesystem"

@@ -2,7 +2,6 @@ package capability
 
 import (
 	"slices"
-	"strings"
 
 	"agentpassport.dev/operator/api/v1alpha1"
 )
@@ -134,9 +133,4 @@ func placeOfTerms(terms []string) *place {
 	default:
 		return nil
 	}
-}
-
-// sayTerms names terms in a message.
-func sayTerms(terms []string) string {
-	return strings.Join(terms, " and ")
 }
