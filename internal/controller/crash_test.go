@@ -53,7 +53,7 @@ type scenario struct {
 	event  func(*world)
 }
 
-var scenarios = []scenario{
+var scenarios = append(documentScenarios, []scenario{
 	{"an issue", registered, func(w *world) { w.passport() }},
 	{"a rejection", registered, func(w *world) { w.passport(func(p *v1alpha1.Passport) { p.Spec.Intent = nil }) }},
 	{"checkpoints that extend and are trimmed", issued, func(w *world) {
@@ -155,7 +155,7 @@ var scenarios = []scenario{
 		w.checkout("done")
 	}},
 	{"a clean-up after a clean checkout", checkedOut("slack"), func(w *world) { w.clock.Step(48 * time.Hour) }},
-}
+}...)
 
 // checkedOut is a mission that used these services, and is judged.
 func checkedOut(services ...v1alpha1.ServiceName) func(*world) {
@@ -233,6 +233,7 @@ type endState struct {
 	Blocks      []string
 	Checkouts   []string
 	Connections []string
+	Documents   []string
 	Baseline    int64
 	HasSecret   bool
 	// Listed is what the status list says of the passport; empty where none was issued.
@@ -303,6 +304,9 @@ func (w *world) endState() endState {
 	sort.Strings(end.Checkouts)
 	if w.get("github", &v1alpha1.ServiceConnection{}) == nil {
 		end.Connections = w.conditions()
+	}
+	if w.documents {
+		end.Documents = w.documentEnds()
 	}
 	agent := &v1alpha1.AgentPassport{}
 	if err := w.get("support-bot", agent); err == nil && agent.Status.Baseline != nil {

@@ -78,6 +78,17 @@ type world struct {
 	agentTrail   *controller.AgentTrailReconciler
 
 	connectionTrail *controller.ConnectionTrailReconciler
+
+	// documents says that there are documents, packs or vendors' keys, which the rounds look at too.
+	documents  bool
+	packages   *controller.CapabilityPassportReconciler
+	checks     *controller.CompatibilityCheckReconciler
+	packs      *controller.PolicyPackReconciler
+	vendorKeys *controller.VendorKeyReconciler
+
+	packageTrail   *controller.PackageTrailReconciler
+	packTrail      *controller.PackTrailReconciler
+	vendorKeyTrail *controller.VendorKeyTrailReconciler
 	// client and options are what all of these were made with.
 	client  client.Client
 	options controller.Options
@@ -138,6 +149,13 @@ func (w *world) useClient(config *rest.Config, now clock.PassiveClock) {
 	w.blockTrail = controller.NewBlockTrailReconciler(c, options)
 	w.agentTrail = controller.NewAgentTrailReconciler(c, options)
 	w.connectionTrail = controller.NewConnectionTrailReconciler(c, options)
+	w.packages = &controller.CapabilityPassportReconciler{Client: c, Clock: now, Recorder: w.told}
+	w.checks = &controller.CompatibilityCheckReconciler{Client: c, Clock: now, Recorder: w.told}
+	w.packs = &controller.PolicyPackReconciler{Client: c, Clock: now, Recorder: w.told}
+	w.vendorKeys = &controller.VendorKeyReconciler{Client: c, Clock: now, Recorder: w.told}
+	w.packageTrail = controller.NewPackageTrailReconciler(c, options)
+	w.packTrail = controller.NewPackTrailReconciler(c, options)
+	w.vendorKeyTrail = controller.NewVendorKeyTrailReconciler(c, options)
 	w.client, w.options = c, options
 }
 
@@ -241,18 +259,15 @@ func (w *world) round() error {
 	w.mark()
 	defer w.tells(w.ctx)()
 	missions := map[string]bool{}
-	for _, kind := range []struct {
-		list      client.ObjectList
-		reconcile []reconcileFunc
-	}{
+	for _, kind := range append(w.documentKinds(), []kindOfWorld{
 		{&v1alpha1.AgentPassportList{}, []reconcileFunc{w.agents.Reconcile, w.agentTrail.Reconcile}},
 		{&v1alpha1.AgentBlockList{}, []reconcileFunc{w.blocks.Reconcile, w.blockTrail.Reconcile}},
 		{&v1alpha1.ServiceConnectionList{}, []reconcileFunc{w.connections.Reconcile, w.connectionTrail.Reconcile}},
 		{&v1alpha1.PassportList{}, []reconcileFunc{w.passports.Reconcile}},
 		{&v1alpha1.CheckpointList{}, []reconcileFunc{w.checkpoints.Reconcile}},
 		{&v1alpha1.CheckoutList{}, []reconcileFunc{w.checkouts.Reconcile}},
-	} {
-		if err := w.admin.List(w.ctx, kind.list, client.InNamespace(w.namespace)); err != nil {
+	}...) {
+		if err := w.admin.List(w.ctx, kind.list, kind.of(w)); err != nil {
 			return err
 		}
 		for _, reconcile := range kind.reconcile {
@@ -268,6 +283,20 @@ func (w *world) round() error {
 		}
 	}
 	return last
+}
+
+// kindOfWorld is a kind, with what looks at each object of it.
+type kindOfWorld struct {
+	list      client.ObjectList
+	reconcile []reconcileFunc
+}
+
+// of selects the world's own: what belongs to the cluster is told by a label.
+func (k kindOfWorld) of(w *world) client.ListOption {
+	if _, is := k.list.(*v1alpha1.VendorKeyList); is {
+		return client.MatchingLabels{worldLabel: w.namespace}
+	}
+	return client.InNamespace(w.namespace)
 }
 
 type reconcileFunc func(context.Context, ctrl.Request) (ctrl.Result, error)
