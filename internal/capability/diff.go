@@ -113,11 +113,12 @@ func diffMember(path string, was, is any, had, has bool) *Change {
 // diffStatements compares two lists as bags: lost first, then gained.
 func diffStatements(path string, was, is any) []Change {
 	before, after := texts(was), texts(is)
-	var changes []Change
-	for _, text := range without(before, after) {
+	lost, gained := without(before, after), without(after, before)
+	changes := make([]Change, 0, len(lost)+len(gained))
+	for _, text := range lost {
 		changes = append(changes, Change{Path: path, Kind: Lost, Before: text})
 	}
-	for _, text := range without(after, before) {
+	for _, text := range gained {
 		changes = append(changes, Change{Path: path, Kind: Gained, After: text})
 	}
 	return changes

@@ -22,11 +22,10 @@ func Export(raw []byte) []byte {
 		return nil
 	}
 	name, _ := root["schema"].(string)
-	members, _ := schemaOf(name)
 	var written bytes.Buffer
 	encoder := yaml.NewEncoder(&written)
 	encoder.SetIndent(2)
-	if encoder.Encode(exported(root, members)) != nil || encoder.Close() != nil {
+	if encoder.Encode(exported(root, schemaOf(name))) != nil || encoder.Close() != nil {
 		return nil
 	}
 	return written.Bytes()

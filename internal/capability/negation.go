@@ -30,11 +30,11 @@ var takers = words(
 	"however", "yet", "instead", "rather", "also", "plus", "optional", "optionally", "usually", "normally", "typically", "mostly", "currently",
 	"limit", "limits", "limited", "limitation", "limitations", "restriction", "restrictions", "restricted", "bound", "bounds", "boundary",
 	"boundaries", "cap", "caps", "ceiling", "maximum", "minimum", "exception", "exceptions", "exclusion", "exclusions", "problem", "less", "more", "longer", "fewer",
-	"confirmation", "confirmations", "consent", "permission", "permissions", "prompt", "prompts", "doubt", "matter",
+	"confirmation", "confirmations", "consent", "permission", "permissions", "doubt", "matter",
 )
 
 // gateWords deny a need where approvals are listed, and a limit everywhere else: "No approval required".
-var gateWords = words("approval", "approvals", "confirmation", "confirmations", "consent", "permission", "permissions", "prompt", "prompts")
+var gateWords = words("approval", "approvals", "confirmation", "confirmations", "consent", "permission", "permissions")
 
 // tails may follow a denial and take nothing back.
 var tails = words("by default", "monitors only", "monitoring only", "local only", "stays local", "read only", "offline")

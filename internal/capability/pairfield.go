@@ -16,12 +16,12 @@ func pairField(pkg Package, agent Agent, field v1alpha1.CapabilityField, sandbox
 	for _, text := range statements {
 		need := newStatement(field, text)
 		if sandboxed {
-			if forbidden, found := sandboxForbids(field, &need); found {
+			if forbidden, found := sandboxForbids(field, need); found {
 				declared = append(declared, forbidden.finding(v1alpha1.FieldSandbox, need.text))
 				continue
 			}
 		}
-		declared = append(declared, agents.judge(&need).finding(field, need.text))
+		declared = append(declared, agents.judge(need).finding(field, need.text))
 	}
 	return declared
 }

@@ -37,9 +37,9 @@ func (d Document) Raw() []byte {
 	var raw []byte
 	switch {
 	case d.Agent != nil:
-		raw, _ = d.Agent.MarshalJSON() //nolint:errcheck // texts, lists and bools can always be written
+		raw, _ = d.Agent.MarshalJSON() // texts, lists and bools can always be written
 	case d.Package != nil:
-		raw, _ = d.Package.MarshalJSON() //nolint:errcheck // as above
+		raw, _ = d.Package.MarshalJSON()
 	}
 	return raw
 }
@@ -78,8 +78,7 @@ func readAs(data []byte, schemas ...string) (Document, error) {
 	if problem != nil {
 		return Document{}, Problems{*problem}
 	}
-	members, _ := schemaOf(schema)
-	if problems := checkMembers(root, "", members); len(problems) > 0 {
+	if problems := checkMembers(root, "", schemaOf(schema)); len(problems) > 0 {
 		return Document{}, problems
 	}
 	return decode(root, schema)

@@ -31,6 +31,9 @@ var localWords = words("local", "locally", "disk", "filesystem", "filesystems", 
 // localPhrases in a write name the operator's own filesystem.
 var localPhrases = []string{"file system", "working directory", "home directory", "hard drive"}
 
+// gitWords name a git operation.
+var gitWords = words("git", "git's")
+
 // productionWords name a production system.
 var productionWords = words("production", "prod", "production-system", "production-systems")
 
@@ -40,16 +43,17 @@ func sandboxForbids(field v1alpha1.CapabilityField, need *statement) (judgement,
 	if need.sense == denies || need.sense == takesBack {
 		return judgement{}, false
 	}
-	what := ""
+	reaches := field == v1alpha1.FieldReads || field == v1alpha1.FieldWrites || field == v1alpha1.FieldAccesses
 	has := func(set map[string]bool) bool {
 		return slices.ContainsFunc(need.words, func(word string) bool { return set[word] })
 	}
+	var what string
 	switch {
 	case field == v1alpha1.FieldWrites && writesLocally(need):
 		what = "the operator's local filesystem"
-	case (field == v1alpha1.FieldReads || field == v1alpha1.FieldWrites || field == v1alpha1.FieldAccesses) && has(words("git")):
+	case reaches && has(gitWords):
 		what = "a git repository"
-	case (field == v1alpha1.FieldReads || field == v1alpha1.FieldWrites || field == v1alpha1.FieldAccesses) && has(productionWords):
+	case reaches && has(productionWords):
 		what = "production systems"
 	default:
 		return judgement{}, false
@@ -62,7 +66,7 @@ func sandboxForbids(field v1alpha1.CapabilityField, need *statement) (judgement,
 
 // writesLocally says whether a statement of writes names a place in the operator's filesystem.
 func writesLocally(need *statement) bool {
-	return slices.ContainsFunc(need.words, func(word string) bool { return localWords[word] }) ||
+	return need.place != nil || slices.ContainsFunc(need.words, func(word string) bool { return localWords[word] }) ||
 		slices.ContainsFunc(localPhrases, func(phrase string) bool { return strings.Contains(" "+need.plain+" ", " "+phrase+" ") })
 }
 
@@ -77,6 +81,9 @@ func sandboxForbidsCode(need v1alpha1.CapabilityCode) (judgement, bool) {
 	needed, ok := parseCode(need)
 	if !ok {
 		return judgement{}, false
+	}
+	if needed.verb == "write" && needed.segments[0] == "*" {
+		return outside(RuleSandbox, "a cloud-sandbox agent writes to its session sandbox only"), true
 	}
 	what, found := sandboxCodes[needed.verb+":"+needed.segments[0]]
 	if !found {

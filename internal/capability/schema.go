@@ -86,15 +86,15 @@ func statements(name string, required bool) member {
 	return member{name: name, holds: listMember, required: required, maximum: maxStatement, maxItems: maxStatements, statements: true}
 }
 
-// schemaOf gives a schema by its name.
-func schemaOf(name string) ([]member, bool) {
+// schemaOf gives a schema by its name; none where the name is not known.
+func schemaOf(name string) []member {
 	switch name {
 	case v1alpha1.DocumentSchema:
-		return agentSchema, true
+		return agentSchema
 	case v1alpha1.PackageDocumentSchema:
-		return packageSchema, true
+		return packageSchema
 	default:
-		return nil, false
+		return nil
 	}
 }
 

@@ -6,45 +6,88 @@ import (
 	"agentpassport.dev/operator/api/v1alpha1"
 )
 
-// statement is one line of a document, made ready to be compared once.
+// statement is one line of a document, made ready to be compared many times.
 type statement struct {
 	// text as it stands in the document.
 	text string
 	// folded is what exact compares.
 	folded string
-	// plain is folded without remarks in brackets, articles, and quotes.
+	// plain is folded without remarks in brackets, articles and punctuation; words are its words.
 	plain string
-	// words of plain.
 	words []string
+	// clauses of folded, remarks included.
+	clauses []string
+	// remark: there are brackets.
+	remark bool
 	// sense is whether it affirms.
 	sense sense
 	// conditional: it holds in some mode, plan or case alone.
 	conditional bool
+	// terms of the vocabulary that it means as a whole.
+	terms []string
+	// place, of reads and writes; nil where it is none.
+	place *place
+	// host, of accesses; nil where it is none.
+	host *host
+	// anyNetwork, of accesses: it states an unlimited network.
+	anyNetwork bool
 }
 
-func newStatement(field v1alpha1.CapabilityField, text v1alpha1.Statement) statement {
-	made := statement{text: string(text), folded: fold(string(text))}
+func newStatement(field v1alpha1.CapabilityField, text v1alpha1.Statement) *statement {
+	made := &statement{text: string(text), folded: fold(string(text))}
+	made.clauses = clausesOf(made.folded)
 	made.sense = senseOf(field, made.folded)
 	made.conditional = isConditional(made.folded)
+	made.remark = strings.ContainsAny(made.folded, "()")
 	made.words = dropArticles(wordsOf(dropRemarks(made.folded)))
 	made.plain = strings.Join(made.words, " ")
+	if made.sense != affirms {
+		return made
+	}
+	made.terms = termsOf(field, made)
+	switch field {
+	case v1alpha1.FieldReads, v1alpha1.FieldWrites:
+		if made.place = placeOfTerms(made.terms); made.place == nil {
+			made.place = placeOf(made.text)
+		}
+	case v1alpha1.FieldAccesses:
+		made.host = hostOf(made.folded)
+		made.anyNetwork = anyNetwork(made.words)
+	default:
+	}
 	return made
+}
+
+// plainClauses are the clauses without remarks in brackets.
+func (s *statement) plainClauses() []string {
+	if !s.remark {
+		return s.clauses
+	}
+	return clausesOf(strings.Join(strings.Fields(dropRemarks(s.folded)), " "))
 }
 
 // dropRemarks takes out what stands in round brackets: it explains, and where it takes something away the statement
 // is conditional. Brackets that do not close stay.
 func dropRemarks(folded string) string {
+	if !strings.Contains(folded, "(") {
+		return folded
+	}
+	var kept strings.Builder
 	for {
 		start := strings.IndexByte(folded, '(')
 		if start < 0 {
-			return folded
+			break
 		}
 		end := strings.IndexByte(folded[start:], ')')
 		if end < 0 {
-			return folded
+			break
 		}
-		folded = folded[:start] + " " + folded[start+end+1:]
+		kept.WriteString(folded[:start])
+		kept.WriteByte(' ')
+		folded = folded[start+end+1:]
 	}
+	kept.WriteString(folded)
+	return kept.String()
 }
 
 var articles = words("a", "an", "the", "your", "its", "their")
@@ -62,12 +105,14 @@ func dropArticles(all []string) []string {
 // conditions are the words by which a statement holds in some mode, plan or case alone.
 var conditions = words(
 	"mode", "modes", "if", "when", "whenever", "where", "unless", "until", "only", "except", "excluding", "not", "no", "never", "without", "but",
-	"opt-in", "optional", "optionally", "some", "certain", "selected", "limited", "restricted", "plan", "plans", "tier", "tiers", "may", "might",
-	"sometimes", "depending", "provided", "once", "after", "other", "outside",
+	"opt-in", "optional", "optionally", "some", "certain", "selected", "limited", "restricted", "plans", "tier", "tiers", "may", "might",
+	"sometimes", "depending", "provided", "once", "after", "other", "outside", "auto-edit", "full-auto", "suggest",
 )
 
-// asShipped are the conditions that hold as long as nobody changes a setting.
-var asShipped = strings.NewReplacer("in default permission mode", "", "in default mode", "", "by default", "")
+// asShipped are the conditions that hold as long as nobody changes a setting, and the seed's own word for a sandbox.
+var asShipped = strings.NewReplacer(
+	"in default permission mode", "", "in default mode", "", "by default", "", "session sandbox only", "session sandbox",
+)
 
 func isConditional(folded string) bool {
 	for _, word := range wordsOf(asShipped.Replace(folded)) {
