@@ -101,7 +101,7 @@ func TestValidate(t *testing.T) {
 	bad := write(t, "bad.yaml", strings.NewReplacer("sandboxed: false", "sandboxed: maybe", "  - remote-connector", "  - carrier-pigeon").
 		Replace(sample(t, "agents/support-bot.yaml")))
 	got := run(t, "", "validate", bad, agentFile, "nowhere.yaml")
-	for _, line := range []string{bad + ":26: sandboxed: has to be true or false\n", bad + `:28: install_modes_supported[0]: is "carrier-pigeon"`, "nowhere.yaml: no such file", agentFile + ": good: "} {
+	for _, line := range []string{bad + ":25: sandboxed: has to be true or false\n", bad + `:27: install_modes_supported[0]: is "carrier-pigeon"`, "nowhere.yaml: no such file", agentFile + ": good: "} {
 		if !strings.Contains(got.out, line) {
 			t.Errorf("no %q in\n%s", line, got.out)
 		}
@@ -180,9 +180,9 @@ func TestDiff(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	for says, args := range map[string][]string{
-		"hold these against each other": {agentFile, packageFile},
-		"no such file":                  {agentFile, "nowhere.yaml"},
-		"capabilities: is missing":      {agentFile, write(t, "short.yaml", "schema: apai.agent-passport.v0.1\n")},
+		"holds these against each other": {agentFile, packageFile},
+		"no such file":                   {agentFile, "nowhere.yaml"},
+		"capabilities: is missing":       {agentFile, write(t, "short.yaml", "schema: apai.agent-passport.v0.1\n")},
 	} {
 		if got := run(t, "", append([]string{"diff"}, args...)...); got.code != 2 || !strings.Contains(got.err, says) {
 			t.Errorf("%+v, want %q", got, says)
@@ -232,10 +232,10 @@ func TestSignAndVerify(t *testing.T) {
 		"the patch":               {[]string{agentFile, "--signature=" + write(t, "patch.yaml", patch.out), "--public-key=" + public}, 0, "\nverified: "},
 		"another comment":         {[]string{spaced, "--signature=" + jws, "--public-key=" + public}, 0, "\nverified: "},
 		"a VendorKey":             {[]string{agentFile, "--signature=" + jws, "--vendor-key=" + vendorKey("example HELPDESK", "")}, 0, "main of VendorKey helpdesk"},
-		"a VendorKey for an hour": {[]string{agentFile, "--signature=" + jws, "--vendor-key=" + vendorKey("Example Helpdesk", "      notAfter: \"2026-08-01T13:00:00Z\"\n"[4:])}, 0, "until         2026-08-01T13:00:00Z"},
+		"a VendorKey for an hour": {[]string{agentFile, "--signature=" + jws, "--vendor-key=" + vendorKey("Example Helpdesk", "    notAfter: \"2026-08-01T13:00:00Z\"\n")}, 0, "until         2026-08-01T13:00:00Z"},
 		"another vendor's":        {[]string{agentFile, "--signature=" + jws, "--vendor-key=" + vendorKey("Helpdesk", "")}, 2, "not verified (KeyNotTrusted): "},
-		"over":                    {[]string{agentFile, "--signature=" + jws, "--vendor-key=" + vendorKey("Example Helpdesk", "  notAfter: \"2026-08-01T12:00:00Z\"\n")}, 2, "not verified (KeyNotValid): "},
-		"revoked":                 {[]string{agentFile, "--signature=" + jws, "--vendor-key=" + vendorKey("Example Helpdesk", "  revoked: {reason: stolen}\n")}, 2, "not verified (KeyRevoked): "},
+		"over":                    {[]string{agentFile, "--signature=" + jws, "--vendor-key=" + vendorKey("Example Helpdesk", "    notAfter: \"2026-08-01T12:00:00Z\"\n")}, 2, "not verified (KeyNotValid): "},
+		"revoked":                 {[]string{agentFile, "--signature=" + jws, "--vendor-key=" + vendorKey("Example Helpdesk", "    revoked: {reason: stolen}\n")}, 2, "not verified (KeyRevoked): "},
 		"another key":             {[]string{agentFile, "--signature=" + jws, "--public-key=" + other}, 2, "not verified (KeyNotTrusted): "},
 		"another document":        {[]string{changed, "--signature=" + jws, "--public-key=" + public}, 2, "not verified (SignatureInvalid): "},
 		"no signature":            {[]string{agentFile, "--public-key=" + public}, 2, "not verified (NotSigned): "},
