@@ -243,8 +243,8 @@ func (l *logOfWorld) configured() []string {
 }
 
 func tell(record audit.Record) string {
-	// When a signature was looked at differs from world to world.
-	record.Step = regexp.MustCompile(`^(document\.verify/.*)/\d+$`).ReplaceAllString(record.Step, "$1")
+	// The digest of a signed document, and when its signature was looked at, differ from world to world.
+	record.Step = regexp.MustCompile(`^(document\.verify)/[0-9a-f]+/(.*)/\d+$`).ReplaceAllString(record.Step, "$1/$2")
 	who := record.Actor.Username[strings.LastIndex(record.Actor.Username, ":")+1:]
 	if record.ErrorCode != "" {
 		return record.Step + " " + string(record.Outcome) + " " + record.ErrorCode + " by " + who

@@ -566,4 +566,45 @@ var _ = Describe("Documents", func() {
 			Expect(narrow.Status.Phase).To(Equal(v1alpha1.PhaseActive), "one that does not carry slack is issued")
 		})
 	})
+
+	Context("under the whole manager", func() {
+		It("are paired anew for one agent's change with one write each", func(ctx context.Context) {
+			w := managed(ctx)
+			w.agent(documentedBy(agentDocument()))
+			w.packaged("costguard")
+			const checks = 100
+			for i := range checks {
+				w.check("costguard", func(c *v1alpha1.CompatibilityCheck) { c.Name = fmt.Sprintf("check-%03d", i) })
+			}
+			// pairedWith counts the checks that were paired with a document.
+			pairedWith := func(digest string) int {
+				var list v1alpha1.CompatibilityCheckList
+				Expect(w.admin.List(ctx, &list, inNamespace(w))).To(Succeed())
+				paired := 0
+				for i := range list.Items {
+					if digest != "" && list.Items[i].Status.AgentDigest == digest {
+						paired++
+					}
+				}
+				return paired
+			}
+			digest := func() string {
+				its := agent()
+				Expect(w.get("support-bot", its)).To(Succeed())
+				return its.Status.DocumentDigest
+			}
+			eventually(w, func() int { return pairedWith(digest()) }).Should(Equal(checks))
+			before := digest()
+			w.wrote()
+
+			its := agent()
+			Expect(w.get("support-bot", its)).To(Succeed())
+			its.Spec.Document = agentDocument(offline)
+			Expect(w.admin.Update(ctx, its)).To(Succeed())
+			eventually(w, digest).ShouldNot(Equal(before))
+			eventually(w, func() int { return pairedWith(digest()) }).Should(Equal(checks))
+			writes := slices.DeleteFunc(w.wrote(), func(write string) bool { return !strings.HasPrefix(write, "update status CompatibilityCheck") })
+			Expect(writes).To(HaveLen(checks))
+		})
+	})
 })

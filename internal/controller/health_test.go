@@ -235,4 +235,40 @@ var _ = Describe("The health of other kinds", func() {
 		w.edit(func(c *v1alpha1.ServiceConnection) { c.Spec.TimeoutSeconds = 5 })
 		w.judges("ServiceConnection", "github", "changed, and not read again yet", inProgress, "Progressing")
 	})
+
+	It("says what came of documents and packs", func(ctx context.Context) {
+		w := newWorld(ctx)
+		vendor := w.vendor()
+		w.trust(vendor)
+		w.check("costguard")
+		w.pack("strict", []v1alpha1.PolicyRule{outsideIsRefused()}, dryRun)
+		w.judges("VendorKey", w.namespace, "not read yet", current, "Progressing")
+		w.judges("CompatibilityCheck", "costguard", "not read yet", current, "Progressing")
+		w.judges("PolicyPack", "strict", "not read yet", current, "Progressing")
+		w.settle()
+		w.judges("VendorKey", w.namespace, "Trusted", current, "Healthy")
+		w.judges("CompatibilityCheck", "costguard", "PackageNotFound", inProgress, "Progressing")
+
+		w.packaged("costguard", func(p *v1alpha1.CapabilityPassport) { p.Spec.Document = packageDocument("costguard", needing("api.example.com")) })
+		w.judges("CapabilityPassport", "costguard", "not read yet", current, "Progressing")
+		w.agent(documentedBy(agentDocument(offline)))
+		w.settle()
+		w.judges("CapabilityPassport", "costguard", "DocumentRead", current, "Healthy")
+		w.judges("CompatibilityCheck", "costguard", "Paired", current, "Healthy")
+
+		check, pack := &v1alpha1.CompatibilityCheck{}, &v1alpha1.PolicyPack{}
+		Expect(w.get("costguard", check)).To(Succeed())
+		check.Spec.Enforcement = v1alpha1.EnforcementBlock
+		Expect(w.admin.Update(ctx, check)).To(Succeed())
+		w.settle()
+		w.judges("CompatibilityCheck", "costguard", "NotCompatible", inProgress, "Degraded")
+		Expect(w.get("strict", pack)).To(Succeed())
+		pack.Spec.Mode = v1alpha1.PolicyEnforce
+		Expect(w.admin.Update(ctx, pack)).To(Succeed())
+		w.revokeKey()
+		w.settle()
+		w.judges("PolicyPack", "strict", "Enforcing", current, "Healthy")
+		w.judges("CompatibilityCheck", "costguard", "PolicyRefused", inProgress, "Degraded")
+		w.judges("VendorKey", w.namespace, "NoValidKey", inProgress, "Degraded")
+	})
 })

@@ -171,6 +171,18 @@ var _ = Describe("The annotation agentpassport.dev/changed-by of an AgentPasspor
 		Expect(changedBy(agent)).To(Equal(namespaceAdmin))
 	})
 
+	for resource, object := range map[string]func() client.Object{
+		"a CapabilityPassport": func() client.Object { return p.packaged() },
+		"a PolicyPack":         func() client.Object { return p.pack() },
+		"a VendorKey":          func() client.Object { return p.vendorKey() },
+	} {
+		It("names who set up "+resource+", and nobody else", func(ctx SpecContext) {
+			object := object()
+			object.SetAnnotations(map[string]string{v1alpha1.AnnotationChangedBy: "somebody"})
+			Expect(created(ctx, clusterAdmin, object).GetAnnotations()).To(HaveKeyWithValue(v1alpha1.AnnotationChangedBy, clusterAdmin))
+		})
+	}
+
 	It("keeps other annotations", func(ctx SpecContext) {
 		agent := p.agentPassport()
 		agent.Annotations = map[string]string{"team": "support"}

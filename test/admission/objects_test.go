@@ -65,6 +65,37 @@ func (p place) connection() *v1alpha1.ServiceConnection {
 	}}
 }
 
+func (p place) packaged() *v1alpha1.CapabilityPassport {
+	return &v1alpha1.CapabilityPassport{ObjectMeta: p.meta(), Spec: v1alpha1.CapabilityPassportSpec{Document: v1alpha1.PackageDocument{
+		Schema: v1alpha1.PackageDocumentSchema, Package: "tool", PackageVersion: "1", Publisher: "example", RiskLevel: v1alpha1.RiskLow,
+		Reads: []v1alpha1.Statement{}, Writes: []v1alpha1.Statement{}, Accesses: []v1alpha1.Statement{},
+	}}}
+}
+
+func (p place) check() *v1alpha1.CompatibilityCheck {
+	return &v1alpha1.CompatibilityCheck{ObjectMeta: p.meta(), Spec: v1alpha1.CompatibilityCheckSpec{
+		PackageRef: v1alpha1.CapabilityPassportReference{Name: "tool"}, AgentRef: v1alpha1.AgentReference{Name: "a"},
+		InstallMode: v1alpha1.InstallLocalTool,
+	}}
+}
+
+func (p place) pack() *v1alpha1.PolicyPack {
+	return &v1alpha1.PolicyPack{ObjectMeta: p.meta(), Spec: v1alpha1.PolicyPackSpec{Rules: []v1alpha1.PolicyRule{{
+		ID: "no-a", Action: v1alpha1.PolicyBlock, At: []v1alpha1.PolicyPoint{v1alpha1.PolicyAtIssue},
+		Agents: &v1alpha1.AgentMatch{Names: []string{"a"}},
+	}}}}
+}
+
+// vendorKey is one of the cluster, under a name of the place's own.
+func (p place) vendorKey() *v1alpha1.VendorKey {
+	return &v1alpha1.VendorKey{ObjectMeta: metav1.ObjectMeta{Name: p.namespace}, Spec: v1alpha1.VendorKeySpec{
+		Vendor: "Example", Keys: []v1alpha1.VendorPublicKey{{Name: "one", PublicKey: publicKey}},
+	}}
+}
+
+// publicKey is the example of RFC 8410, section 10.1.
+const publicKey = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"
+
 // created creates an object as a user who may.
 func created[T client.Object](ctx context.Context, username string, object T) T {
 	GinkgoHelper()

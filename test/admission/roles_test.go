@@ -64,6 +64,22 @@ var _ = Describe("The roles", func() {
 		Expect(may(ctx, namespaceAdmin, p.namespace, "update", "serviceconnections/status", "")).To(BeFalse())
 	})
 
+	It("let an admin write documents and packs, and nobody but the cluster's admins the keys of vendors", func(ctx SpecContext) {
+		const viewer = "viewer"
+		p.bind(ctx, viewer, "agent-passport-viewer", "watch", "passports")
+		for _, resource := range []string{"capabilitypassports", "compatibilitychecks", "policypacks"} {
+			Expect(may(ctx, namespaceAdmin, p.namespace, "update", resource, "")).To(BeTrue(), resource)
+			Expect(may(ctx, namespaceAdmin, p.namespace, "update", resource+"/status", "")).To(BeFalse(), resource)
+			Expect(may(ctx, viewer, p.namespace, "list", resource, "")).To(BeTrue(), resource)
+			Expect(may(ctx, viewer, p.namespace, "create", resource, "")).To(BeFalse(), resource)
+			Expect(may(ctx, p.agentA, p.namespace, "get", resource, "")).To(BeFalse(), resource)
+		}
+		for _, username := range []string{namespaceAdmin, viewer, p.agentA, responder, reviewer} {
+			Expect(may(ctx, username, "", "create", "vendorkeys", "")).To(BeFalse(), username)
+			Expect(may(ctx, username, "", "update", "vendorkeys", "")).To(BeFalse(), username)
+		}
+	})
+
 	It("let a viewer read Checkouts, and no more", func(ctx SpecContext) {
 		const viewer = "viewer"
 		p.bind(ctx, viewer, "agent-passport-viewer", "watch", "passports")

@@ -19,6 +19,11 @@ var _ = Describe("Status", func() {
 		"checkouts":          func() client.Object { return p.checkout("a") },
 		"agentblocks":        func() client.Object { return p.block("a") },
 		"serviceconnections": func() client.Object { return p.connection() },
+
+		"capabilitypassports": func() client.Object { return p.packaged() },
+		"compatibilitychecks": func() client.Object { return p.check() },
+		"policypacks":         func() client.Object { return p.pack() },
+		"vendorkeys":          func() client.Object { return p.vendorKey() },
 	} {
 		It("of "+resource+" is written by the manager alone", func(ctx SpecContext) {
 			object := created(ctx, clusterAdmin, object())
