@@ -62,6 +62,7 @@ lint-api:
 	$(TOOL) golangci-lint-kube-api-linter run --config=.golangci-kal.yml ./api/...
 lint-workflows:
 	$(TOOL) actionlint
+	$(TOOL) actionlint docs/documents.github.yaml
 
 .PHONY: fmt
 fmt: ## Format the code as lint wants it.

@@ -87,10 +87,10 @@ func manifestOf(data []byte) (*manifest, error) {
 func (m *manifest) check() error {
 	switch {
 	case m.APIVersion != v1alpha1.GroupVersion.String() || (m.Kind != kindAgent && m.Kind != kindPackage):
-		return fmt.Errorf("the manifest is of kind %q in %q: an %s or a %s in %s has a document",
+		return fmt.Errorf("the manifest is of kind %q in %q: %s and %s in %s have documents",
 			m.Kind, m.APIVersion, kindAgent, kindPackage, v1alpha1.GroupVersion)
 	case m.Spec.Document.Kind == 0:
-		return fmt.Errorf("the manifest of the %s has no spec.document", m.Kind)
+		return fmt.Errorf("the manifest of kind %s has no spec.document", m.Kind)
 	}
 	return nil
 }
@@ -123,10 +123,10 @@ func readManifest(data []byte, found *manifest) (*File, error) {
 		err = kyaml.UnmarshalStrict(data, file.Package)
 		file.Package.Spec.Document, file.Package.Status = *read.Package, v1alpha1.CapabilityPassportStatus{}
 	default:
-		return nil, fmt.Errorf("the manifest of a %s has a document of the other kind", kind)
+		return nil, fmt.Errorf("the manifest of kind %s has a document of the other kind", kind)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the manifest is not one of a %s: %w", kind, err)
+		return nil, fmt.Errorf("the manifest is no %s: %w", kind, err)
 	}
 	if cut {
 		file.Text = bytes.TrimLeft(text, "\n")

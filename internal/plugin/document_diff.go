@@ -105,8 +105,12 @@ func codeLists(codes *v1alpha1.CapabilityCodes) []codeList {
 		codes = &v1alpha1.CapabilityCodes{}
 	}
 	return []codeList{
-		{"codes.reads", codes.Reads}, {"codes.writes", codes.Writes}, {"codes.accesses", codes.Accesses},
-		{"codes.spends", codes.Spends}, {"codes.exposes", codes.Exposes}, {"codes.approvals", codes.Approvals},
+		{"codes.reads", codes.Reads},
+		{"codes.writes", codes.Writes},
+		{"codes.accesses", codes.Accesses},
+		{"codes.spends", codes.Spends},
+		{"codes.exposes", codes.Exposes},
+		{"codes.approvals", codes.Approvals},
 	}
 }
 
