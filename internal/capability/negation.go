@@ -30,11 +30,14 @@ var takers = words(
 	"however", "yet", "instead", "rather", "also", "plus", "optional", "optionally", "usually", "normally", "typically", "mostly", "currently",
 	"limit", "limits", "limited", "limitation", "limitations", "restriction", "restrictions", "restricted", "bound", "bounds", "boundary",
 	"boundaries", "cap", "caps", "ceiling", "maximum", "minimum", "exception", "exceptions", "exclusion", "exclusions", "problem", "less", "more", "longer", "fewer",
-	"confirmation", "confirmations", "consent", "permission", "permissions", "doubt", "matter",
+	"doubt", "matter", "off", "skipped", "excluded", "exempt", "exempted", "ignored", "omitted", "spared", "missed", "barred", "blocked", "denied",
+	"refused", "forbidden", "prohibited", "stopped", "prevented", "protected", "filtered", "hidden", "untouched", "withheld", "redacted", "masked",
+	"rule", "rules", "policy", "policies", "control", "controls", "check", "checks", "guard", "guards", "guardrail", "guardrails", "safeguard",
+	"safeguards", "sandbox", "isolation", "authentication", "oversight", "supervision", "encryption", "constraint", "constraints", "quota", "budget",
 )
 
 // gateWords deny a need where approvals are listed, and a limit everywhere else: "No approval required".
-var gateWords = words("approval", "approvals", "confirmation", "confirmations", "consent", "permission", "permissions")
+var gateWords = words("approval", "approvals", "confirmation", "confirmations", "consent", "permission", "permissions", "review", "reviews")
 
 // tails may follow a denial and take nothing back.
 var tails = words("by default", "monitors only", "monitoring only", "local only", "stays local", "read only", "offline")

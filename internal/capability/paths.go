@@ -120,8 +120,8 @@ func (p *place) last() string {
 	return p.segments[len(p.segments)-1]
 }
 
-// relative says whether a word without ./ is a path all the same: .env, src/main.go, *.json. A first segment with a
-// dot in it may be a host, and a word alone may be a name.
+// relative says whether a word without ./ is a path all the same: .env, src/, src/main.go, src/**, *.json. A first
+// segment with a dot in it may be a host, and words with a slash between them may be just that: Slack/Teams.
 func relative(path string) bool {
 	if strings.HasPrefix(path, ".") {
 		return true
@@ -130,7 +130,8 @@ func relative(path string) bool {
 	if strings.ContainsRune(first, '*') {
 		return nested || strings.HasPrefix(first, "*.") || first == "**"
 	}
-	return nested && first != "" && !strings.ContainsAny(first, ".:@~")
+	last := path[strings.LastIndexByte(path, '/')+1:]
+	return nested && first != "" && !strings.ContainsAny(first, ".:@~") && (last == "" || strings.ContainsAny(last, ".*"))
 }
 
 func wild(segment string) bool {
