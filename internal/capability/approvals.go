@@ -7,24 +7,15 @@ import (
 	"agentpassport.dev/operator/api/v1alpha1"
 )
 
-// pairApprovals judges the gates that what a package does needs, and the approvals that it requires.
-func pairApprovals(pkg Package, agent Agent) []v1alpha1.CompatibilityFinding {
-	return append(pairGates(pkg, agent), pairField(pkg, agent, v1alpha1.FieldApprovals, false)...)
-}
-
-// pairGates finds what a package declares to do that is of a class of action that needs a gate, and that the agent
-// does not surely gate on (Agent Passport v0.1, section 1).
-func pairGates(pkg Package, agent Agent) []v1alpha1.CompatibilityFinding {
+// gates finds what a package declares to do that is of a class of action that needs a gate, and that the agent does
+// not surely gate on (Agent Passport v0.1, section 1).
+func (m *matcher) gates() []v1alpha1.CompatibilityFinding {
 	var missing []v1alpha1.CompatibilityFinding
-	var gates *envelope
 	for _, field := range envelopeFields {
-		for _, need := range gateNeeds(pkg, agent, field) {
-			if gates == nil {
-				gates = newEnvelope(agent.Document, v1alpha1.FieldApprovals)
-			}
+		for _, need := range m.gateNeeds(field) {
 			for _, class := range need.classes {
-				judged := gates.judgeClass(RuleGate, class)
-				if judged.coverage != v1alpha1.CoverageCovered && !codeGates(agent.Codes, class) {
+				judged := m.envelope(v1alpha1.FieldApprovals).judgeClass(RuleGate, class)
+				if judged.coverage != v1alpha1.CoverageCovered && !codeGates(m.agent.Codes, class) {
 					judged.message = "it is of the class " + class.name + "; " + judged.message
 					missing = append(missing, judged.finding(v1alpha1.FieldApprovals, need.declaration))
 				}
@@ -41,9 +32,9 @@ type gateNeed struct {
 }
 
 // gateNeeds gives the declarations of a field that are of a class. Where codes decide the field, its codes are looked at.
-func gateNeeds(pkg Package, agent Agent, field v1alpha1.CapabilityField) []gateNeed {
+func (m *matcher) gateNeeds(field v1alpha1.CapabilityField) []gateNeed {
 	var found []gateNeed
-	if needed, has := codesOf(pkg.Codes, field), codesOf(agent.Codes, field); len(needed) > 0 && len(has) > 0 {
+	if needed, _, decide := m.codes(field); decide {
 		for _, text := range needed {
 			if of := codeClasses(text); len(of) > 0 {
 				found = append(found, gateNeed{string(text), of})
@@ -51,20 +42,18 @@ func gateNeeds(pkg Package, agent Agent, field v1alpha1.CapabilityField) []gateN
 		}
 		return found
 	}
-	for _, text := range needs(pkg.Document, field) {
-		folded := fold(string(text))
-		if senseOf(field, folded) == denies {
+	for _, need := range m.needs[field] {
+		if need.sense == denies {
 			continue
 		}
-		said := wordsOf(folded)
 		var of []*class
 		for _, class := range classes {
-			if slices.Contains(class.fields, field) && class.actedOn(said) {
+			if slices.Contains(class.fields, field) && class.actedOn(need.said) {
 				of = append(of, class)
 			}
 		}
 		if len(of) > 0 {
-			found = append(found, gateNeed{string(text), of})
+			found = append(found, gateNeed{need.text, of})
 		}
 	}
 	return found
@@ -135,24 +124,38 @@ func (e *envelope) judgeClass(rule string, class *class) judgement {
 	return outside(rule, "%s has no gate for %s", e.name, class.name)
 }
 
-// gatesOn says whether a gate of an agent is for a whole class of action, or for a part of it.
-func gatesOn(offer *statement, class *class) (whole, partly bool) {
-	named, every := false, false
-	for _, clause := range clausesOf(asShipped.Replace(dropRemarks(offer.folded))) {
+// gate is what a statement of will_request_approval_for gates on.
+type gate struct {
+	// every: it gates on all that the agent does.
+	every bool
+	// whole are the parts that gate on a whole class, stemmed; which, that class says.
+	whole []string
+	// named: it names a class.
+	named bool
+}
+
+func newGate(offer *statement) gate {
+	var made gate
+	for _, clause := range clausesOf(asShippedOnly(dropRemarks(offer.folded))) {
 		for part := range strings.SplitSeq(clause, " or ") {
 			said := dropArticles(wordsOf(part))
-			every = every || everyAction[strings.Join(said, " ")]
+			made.every = made.every || everyAction[strings.Join(said, " ")]
 			said = dropFillers(said)
-			whole = whole || class.gates[stemmed(said)]
-			named = named || len(classesNamed(said)) > 0
+			made.whole = append(made.whole, stemmed(said))
+			made.named = made.named || slices.ContainsFunc(classes, func(class *class) bool { return class.named(said) })
 		}
 	}
+	return made
+}
+
+// gatesOn says whether a gate of an agent is for a whole class of action, or for a part of it.
+func gatesOn(offer *statement, class *class) (whole, partly bool) {
 	switch {
 	case offer.sense == takesBack:
 		return false, true
-	case every || whole:
+	case offer.gate.every || slices.ContainsFunc(offer.gate.whole, func(part string) bool { return class.gates[part] }):
 		return !offer.conditional, true
-	case named:
+	case offer.gate.named:
 		return false, class.named(offer.words)
 	default:
 		return false, overlaps(offer, class)

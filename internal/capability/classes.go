@@ -1,7 +1,6 @@
 package capability
 
 import (
-	"slices"
 	"strings"
 
 	"agentpassport.dev/operator/api/v1alpha1"
@@ -28,7 +27,7 @@ var classes = []*class{
 	{
 		name:   "production",
 		fields: []v1alpha1.CapabilityField{v1alpha1.FieldWrites},
-		acts:   words("production", "prod", "production-system", "production-systems", "deploy", "deploys", "deploying", "deployment", "deployments"),
+		acts:   words("production", "prod", "production-system", "production-systems", "deploy", "deploys", "deploying"),
 		names:  words("production", "prod", "deploy", "deploying", "deployment", "release"),
 		gates: words("production deploy", "production deployment", "production write", "production change", "deploy to production", "deployment to production",
 			"write to production", "change to production", "deploy", "deployment", "production access", "production"),
@@ -40,16 +39,16 @@ var classes = []*class{
 		acts: words("destructive", "delete", "deletes", "deleting", "deletion", "deletions", "overwrite", "overwrites", "overwriting", "wipes", "erases", "purges",
 			"force-push", "force-pushes"),
 		names: words("destructive", "delete", "deleting", "deletion", "overwrite", "overwriting", "rm", "wipe", "erase", "purge", "force-push", "force-pushe"),
-		gates: words("destructive operation", "destructive action", "destructive change", "destructive operation and action"),
+		gates: words("destructive operation", "destructive action", "destructive change"),
 		codes: []string{"write:destructive", "write:delete"},
 	},
 	{
 		name:   "purchase",
-		fields: []v1alpha1.CapabilityField{v1alpha1.FieldSpends, v1alpha1.FieldWrites},
+		fields: []v1alpha1.CapabilityField{v1alpha1.FieldSpends},
 		acts:   words("purchase", "purchases", "purchasing", "payment", "payments", "buys", "pays"),
 		names:  words("purchase", "purchasing", "payment", "buy", "buying", "pay", "paying", "spend", "spending", "money"),
 		gates:  words("purchase", "payment", "purchase and payment", "spending", "spending money", "spend"),
-		codes:  []string{"spend:purchase", "spend:money", "write:purchase"},
+		codes:  []string{"spend:purchase", "spend:money"},
 	},
 	{
 		name:   "send",
@@ -63,10 +62,11 @@ var classes = []*class{
 	{
 		name:   "credentials",
 		fields: []v1alpha1.CapabilityField{v1alpha1.FieldReads, v1alpha1.FieldAccesses},
-		acts:   words("credential", "credentials", "password", "passwords", "secrets", "api-key", "api-keys"),
-		names:  words("credential", "password", "secret", "authenticated", "login", "api-key"),
-		gates:  words("credential use", "credential", "use of credential", "use of secret", "secret"),
-		codes:  []string{"read:credentials", "access:credentials", "read:secrets", "access:secrets"},
+		acts: words("credential", "credentials", "password", "passwords", "secrets", "api-key", "api-keys",
+			"api key", "api keys", "access token", "access tokens", "private key", "private keys"),
+		names: words("credential", "password", "secret", "authenticated", "login", "api-key", "api key", "access token", "private key"),
+		gates: words("credential use", "credential", "use of credential", "use of secret", "secret"),
+		codes: []string{"read:credentials", "access:credentials", "read:secrets", "access:secrets"},
 	},
 }
 
@@ -98,12 +98,26 @@ func dropFillers(said []string) []string {
 
 // actedOn says whether a declaration's words are of the class.
 func (c *class) actedOn(said []string) bool {
-	return slices.ContainsFunc(said, func(word string) bool { return c.acts[word] })
+	return anyIn(c.acts, said)
 }
 
 // named says whether words name the class.
 func (c *class) named(said []string) bool {
-	return slices.ContainsFunc(said, func(word string) bool { return c.names[stem(word)] })
+	stems := make([]string, 0, len(said))
+	for _, word := range said {
+		stems = append(stems, stem(word))
+	}
+	return anyIn(c.names, stems)
+}
+
+// anyIn says whether a word, or two words side by side, are in a set.
+func anyIn(set map[string]bool, said []string) bool {
+	for i, word := range said {
+		if set[word] || (i > 0 && set[said[i-1]+" "+word]) {
+			return true
+		}
+	}
+	return false
 }
 
 // classesNamed gives the classes that words name.

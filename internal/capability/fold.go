@@ -18,7 +18,19 @@ func fold(text string) string {
 	for range 3 {
 		text = fold.String(norm.NFKC.String(text))
 	}
-	return tidy(norm.NFKC.String(text))
+	return tidy(strings.Map(cherokee, norm.NFKC.String(text)))
+}
+
+// cherokee maps the small letters of Cherokee to the others, as Unicode folds them: x/text swaps the two.
+func cherokee(r rune) rune {
+	switch {
+	case 0xAB70 <= r && r <= 0xABBF:
+		return r - 0xAB70 + 0x13A0
+	case 0x13F8 <= r && r <= 0x13FD:
+		return r - 8
+	default:
+		return r
+	}
 }
 
 // tidy settles white space and drops the full stop of a sentence.

@@ -58,9 +58,15 @@ func FuzzRead(f *testing.F) {
 // FuzzMatch looks for statements that panic, that are judged out of bounds, or that do not cover themselves.
 func FuzzMatch(f *testing.F) {
 	for i, seed := range [][2]string{
-		{"./a/../b", "Files in current working directory (recursive)"}, {"Git history", "git history and status"}, {"No X but Y", "none"},
-		{"https://user@[::1]:80/x?y", "*.slack.com:443"}, {"Approval before deploys or walks", "Every action in default mode"}, {"Ｎｏｎｅ", "ß\u0345"},
-		{"/a/**/*/?/**", "/**/a*b*c/**"}, {"((", "))"}, {"", ""},
+		{"./a/../b", "Files in current working directory (recursive)"},
+		{"Git history", "git history and status"},
+		{"No X but Y", "none"},
+		{"https://user@[::1]:80/x?y", "*.slack.com:443"},
+		{"Approval before deploys or walks", "Every action in default mode"},
+		{"Ｎｏｎｅ", "ß\u0345"},
+		{"/a/**/*/?/**", "/**/a*b*c/**"},
+		{"((", "))"},
+		{"", ""},
 	} {
 		f.Add(uint8(i), seed[0], seed[1])
 	}

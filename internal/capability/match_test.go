@@ -344,6 +344,9 @@ func TestGates(t *testing.T) {
 		{v1alpha1.FieldExposes, "Sends findings to a dashboard", nil, []string{"Outside send"}},
 		{v1alpha1.FieldExposes, "Sends findings to a dashboard", []v1alpha1.Statement{"External network requests via Bash"}, []string{"Unclear send"}},
 		{v1alpha1.FieldReads, "Credentials of the cloud account", nil, []string{"Outside credentials"}},
+		{v1alpha1.FieldReads, "The user's API keys", nil, []string{"Outside credentials"}},
+		{v1alpha1.FieldReads, "The user's API keyboard", nil, nil},
+		{v1alpha1.FieldWrites, "Deployment notes", nil, nil},
 		{v1alpha1.FieldAccesses, "Production API", nil, nil},
 		{v1alpha1.FieldReads, "Production logs", nil, nil},
 	} {

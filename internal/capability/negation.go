@@ -68,16 +68,14 @@ func words(all ...string) map[string]bool {
 	return set
 }
 
-// senseOf says what a folded statement of a field does. Brackets are part of it: "No spend (but tokens)".
-func senseOf(field v1alpha1.CapabilityField, folded string) sense {
+// senseOf says what a folded statement of a field does, given its clauses and all its words. Brackets are part of it: "No spend (but tokens)".
+func senseOf(field v1alpha1.CapabilityField, folded string, clauses, found []string) sense {
 	if denialPhrases[field][folded] {
 		return denies
 	}
-	clauses := clausesOf(folded)
 	if len(clauses) == 0 {
 		return affirms
 	}
-	found := wordsOf(folded)
 	takes := slices.ContainsFunc(found, func(word string) bool {
 		return takers[word] && (field != v1alpha1.FieldApprovals || !gateWords[word]) || (field != v1alpha1.FieldApprovals && gateWords[word])
 	})
@@ -150,12 +148,22 @@ var clauseMarks = strings.NewReplacer(
 	" and ", "\n", " & ", "\n", " + ", "\n", "/ ", "\n", " - ", "\n", " – ", "\n", "–", "\n", "—", "\n", " -> ", "\n", "→", "\n", "|", "\n", "*", "\n",
 )
 
+// isMark says whether a character is punctuation around words.
+func isMark(r rune) bool {
+	switch r {
+	case '.', ',', ';', ':', '!', '?', '(', ')', '[', ']', '{', '}', '"', '\'', '`', '“', '”', '‘', '’', '«', '»':
+		return true
+	default:
+		return false
+	}
+}
+
 // wordsOf gives the words of a folded text, without the punctuation around them.
 func wordsOf(folded string) []string {
 	fields := strings.Fields(folded)
 	found := fields[:0]
 	for _, field := range fields {
-		if word := strings.Trim(field, ".,;:!?()[]{}\"'`“”‘’«»"); word != "" {
+		if word := strings.TrimFunc(field, isMark); word != "" {
 			found = append(found, word)
 		}
 	}

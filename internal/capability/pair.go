@@ -32,11 +32,12 @@ type Pairing struct {
 
 // Pair holds a package against an agent, for an install in the mode given (Agent Passport v0.1, section 4).
 func Pair(pkg Package, agent Agent, mode v1alpha1.InstallMode) Pairing {
-	approvals, others := pairApprovals(pkg, agent), []v1alpha1.CompatibilityFinding(nil)
+	both := newMatcher(pkg, agent, mode)
+	approvals := append(both.gates(), both.field(v1alpha1.FieldApprovals)...)
 	forbidden := pairInstallMode(agent.Document, mode)
-	sandboxed := mode == v1alpha1.InstallCloudSandbox || agent.Document.Sandboxed
+	var others []v1alpha1.CompatibilityFinding
 	for _, field := range envelopeFields {
-		for _, declared := range pairField(pkg, agent, field, sandboxed) {
+		for _, declared := range both.field(field) {
 			if declared.Field == v1alpha1.FieldSandbox {
 				forbidden = append(forbidden, declared)
 			} else {

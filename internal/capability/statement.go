@@ -12,6 +12,8 @@ type statement struct {
 	text string
 	// folded is what exact compares.
 	folded string
+	// said is every word of folded.
+	said []string
 	// plain is folded without remarks in brackets, articles and punctuation; words are its words.
 	plain string
 	words []string
@@ -31,15 +33,21 @@ type statement struct {
 	host *host
 	// anyNetwork, of accesses: it states an unlimited network.
 	anyNetwork bool
+	// gate, of approvals: what it gates on.
+	gate gate
 }
 
 func newStatement(field v1alpha1.CapabilityField, text v1alpha1.Statement) *statement {
 	made := &statement{text: string(text), folded: fold(string(text))}
 	made.clauses = clausesOf(made.folded)
-	made.sense = senseOf(field, made.folded)
-	made.conditional = isConditional(made.folded)
-	made.remark = strings.ContainsAny(made.folded, "()")
-	made.words = dropArticles(wordsOf(dropRemarks(made.folded)))
+	made.said = wordsOf(made.folded)
+	made.sense = senseOf(field, made.folded, made.clauses, made.said)
+	made.conditional = isConditional(made.folded, made.said)
+	if made.remark = strings.ContainsAny(made.folded, "()"); made.remark {
+		made.words = dropArticles(wordsOf(dropRemarks(made.folded)))
+	} else {
+		made.words = dropArticles(made.said)
+	}
 	made.plain = strings.Join(made.words, " ")
 	if made.sense != affirms {
 		return made
@@ -53,6 +61,8 @@ func newStatement(field v1alpha1.CapabilityField, text v1alpha1.Statement) *stat
 	case v1alpha1.FieldAccesses:
 		made.host = hostOf(made.folded)
 		made.anyNetwork = anyNetwork(made.words)
+	case v1alpha1.FieldApprovals:
+		made.gate = newGate(made)
 	default:
 	}
 	return made
@@ -114,8 +124,25 @@ var asShipped = strings.NewReplacer(
 	"in default permission mode", "", "in default mode", "", "by default", "", "session sandbox only", "session sandbox",
 )
 
-func isConditional(folded string) bool {
-	for _, word := range wordsOf(asShipped.Replace(folded)) {
+// asShippedOnly drops the conditions that hold as shipped.
+func asShippedOnly(folded string) string {
+	if strings.Contains(folded, "default") || strings.Contains(folded, "session sandbox only") {
+		return asShipped.Replace(folded)
+	}
+	return folded
+}
+
+func isConditional(folded string, said []string) bool {
+	if shipped := asShippedOnly(folded); shipped != folded {
+		said = wordsOf(shipped)
+	}
+	for _, word := range said {
+		if conditions[word] {
+			return true
+		}
+		if !strings.Contains(word, "/") {
+			continue
+		}
 		for part := range strings.SplitSeq(word, "/") {
 			if conditions[part] {
 				return true
