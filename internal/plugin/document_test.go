@@ -334,7 +334,7 @@ install_mode (install_modes_supported)
 		t.Errorf("%s", got.out)
 	}
 	for _, head := range []string{
-		"package       package ticket-digest 0.3.0 of publisher example-helpdesk\n", "\nagent         agent Support Bot 1.4.0 of vendor Example Helpdesk\n",
+		"package       ticket-digest 0.3.0 of publisher example-helpdesk\n", "\nagent         Support Bot 1.4.0 of vendor Example Helpdesk\n",
 		"\nreads (can_read)\n", "\nwrites (can_write)\n", "\naccesses (can_access)\n", "\nspends (can_spend)\n", "\nexposes (can_expose)\n",
 	} {
 		if !strings.Contains(got.out, head) {
