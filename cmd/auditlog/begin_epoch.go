@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -9,6 +8,7 @@ import (
 
 	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/audit/epoch"
+	"agentpassport.dev/operator/internal/commandline"
 )
 
 // byHand is what vouches for an actor whom nobody has authenticated.
@@ -30,7 +30,7 @@ service does not answer; the record says that the actor was not authenticated. S
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if reason == "" || actor == "" {
-				return errors.New("--reason and --actor must not be empty: they are kept for good")
+				return commandline.Misusef("--reason and --actor must not be empty: they are kept for good")
 			}
 			privates, mirrored, err := p.load(cmd.Context())
 			if err != nil {

@@ -4,20 +4,20 @@ import (
 	"errors"
 
 	"agentpassport.dev/operator/internal/audit"
+	"agentpassport.dev/operator/internal/commandline"
 )
 
-// serviceError is a service that could not go on.
-type serviceError struct{ error }
-
-// exitCode is 1 where a trail was read and does not hold, or where the service could not go on, and 2 where
-// another command could not do its work.
+// exitCode is 2 where a trail was read and does not hold, 64 where the command line cannot be obeyed, and 1 where a
+// command could not do its work, or the service not go on.
 func exitCode(err error) int {
 	switch {
 	case err == nil:
-		return 0
-	case errors.Is(err, audit.ErrBreak), errors.As(err, &serviceError{}):
-		return 1
+		return commandline.Good
+	case errors.Is(err, commandline.ErrMisuse):
+		return commandline.Misused
+	case errors.Is(err, audit.ErrBreak):
+		return commandline.Bad
 	default:
-		return 2
+		return commandline.Failed
 	}
 }

@@ -9,14 +9,12 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"agentpassport.dev/operator/internal/audit/offline"
+	"agentpassport.dev/operator/internal/commandline"
 )
 
 func main() {
 	os.Exit(run(os.Args[1:]))
 }
-
-// usageError is a command line that cannot be obeyed.
-type usageError struct{ error }
 
 // run runs the command that is asked for and returns its exit code.
 func run(args []string) int {
@@ -27,8 +25,8 @@ func run(args []string) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newServeCommand(), offline.NewVerify(), offline.NewBundle(), newBeginEpoch(), newRotateKey())
+	commandline.Strict(root)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctrl.SetupSignalHandler())
 	if err != nil {
@@ -40,7 +38,7 @@ func run(args []string) int {
 // noArgs refuses arguments: every setting is a flag.
 func noArgs(command *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("%s: unexpected argument %q: every setting is a flag, and the commands are in --help", command.CommandPath(), args[0])}
+		return commandline.Misusef("%s: unexpected argument %q: every setting is a flag, and the commands are in --help", command.CommandPath(), args[0])
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/keys"
 	"agentpassport.dev/operator/internal/audit/offline"
+	"agentpassport.dev/operator/internal/commandline"
 )
 
 var noon = time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
@@ -33,6 +35,7 @@ func play(t *testing.T, cmd *cobra.Command, args ...string) (printed string, cod
 	cmd.SetArgs(args)
 	cmd.SetOut(&out)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	commandline.Strict(cmd)
 	err = cmd.ExecuteContext(t.Context())
 	return out.String(), exitCode(err), err
 }
@@ -113,12 +116,12 @@ func TestVerifySaysWhatItFound(t *testing.T) {
 	if err := os.WriteFile(entries, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, code, err = play(t, offline.NewVerify(), w.dir, "--key", w.public); code != 1 || !strings.Contains(err.Error(), "epoch 1: the trail is broken at record 3") {
+	if _, code, err = play(t, offline.NewVerify(), w.dir, "--key", w.public); code != commandline.Bad || !strings.Contains(err.Error(), "epoch 1: the trail is broken at record 3") {
 		t.Fatalf("exit code %d: %v", code, err)
 	}
 	printed, code, _ = play(t, offline.NewVerify(), w.dir, "--key", w.public, "-o", "json")
 	var found offline.Result
-	if err := json.Unmarshal([]byte(printed), &found); err != nil || code != 1 {
+	if err := json.Unmarshal([]byte(printed), &found); err != nil || code != commandline.Bad {
 		t.Fatalf("exit code %d, %v: %s", code, err, printed)
 	}
 	if found.Whole || found.Break == nil || found.Break.Epoch != 1 || *found.Break.Position != 3 || found.Break.Why == "" {
@@ -128,24 +131,42 @@ func TestVerifySaysWhatItFound(t *testing.T) {
 
 func TestWhatCannotBeReadIsNoBreak(t *testing.T) {
 	w := newWorld(t)
+	misused := []string{"no key", "a bad output", "two folders", "no folder given"}
 	for name, args := range map[string][]string{
-		"no key":         {w.dir},
-		"a bad key":      {w.dir, "--key", "nonsense"},
-		"no folder":      {filepath.Join(w.dir, "none"), "--key", w.public},
-		"another folder": {t.TempDir(), "--key", w.public},
-		"no bundle":      {w.mirrored, "--key", w.public},
-		"no head":        {w.dir, "--key", w.public, "--head", filepath.Join(w.dir, "none")},
-		"a bad head":     {w.dir, "--key", w.public, "--head", w.keyFile},
-		"a bad policy":   {w.dir, "--key", w.public, "--witnesses", w.mirrored},
-		"a bad output":   {w.dir, "--key", w.public, "-o", "xml"},
-		"two folders":    {w.dir, w.dir, "--key", w.public},
+		"no key":          {w.dir},
+		"no folder given": {"--key", w.public},
+		"a bad key":       {w.dir, "--key", "nonsense"},
+		"no folder":       {filepath.Join(w.dir, "none"), "--key", w.public},
+		"another folder":  {t.TempDir(), "--key", w.public},
+		"no bundle":       {w.mirrored, "--key", w.public},
+		"no head":         {w.dir, "--key", w.public, "--head", filepath.Join(w.dir, "none")},
+		"a bad head":      {w.dir, "--key", w.public, "--head", w.keyFile},
+		"a bad policy":    {w.dir, "--key", w.public, "--witnesses", w.mirrored},
+		"a bad output":    {w.dir, "--key", w.public, "-o", "xml"},
+		"two folders":     {w.dir, w.dir, "--key", w.public},
 	} {
 		_, code, err := play(t, offline.NewVerify(), args...)
-		if code != 2 {
-			t.Errorf("%s: exit code %d: %v", name, code, err)
+		want := commandline.Failed
+		if slices.Contains(misused, name) {
+			want = commandline.Misused
+		}
+		if code != want {
+			t.Errorf("%s: exit code %d, want %d: %v", name, code, want, err)
 		} else if strings.Contains(err.Error(), "PRIVATE+KEY") {
 			t.Errorf("%s: the error quotes a private key", name)
 		}
+	}
+}
+
+// A flag that is missing is no failure of the command.
+func TestABundleNeedsItsFlags(t *testing.T) {
+	_, code, err := play(t, offline.NewBundle(), "--agent", "bot", "--key", "k")
+	if code != commandline.Misused || !strings.Contains(err.Error(), `"data-dir"`) {
+		t.Errorf("exit code %d: %v", code, err)
+	}
+	_, code, err = play(t, offline.NewBundle(), "--agent=bot", "--from=yesterday", "--to=2026-08-02", "--data-dir=d", "--key=k", "-o=f")
+	if code != commandline.Misused || !strings.Contains(err.Error(), `--from "yesterday": want a time`) {
+		t.Errorf("exit code %d: %v", code, err)
 	}
 }
 
@@ -160,7 +181,7 @@ func TestABundleIsMadeAndVerified(t *testing.T) {
 	if code != 0 {
 		t.Fatal(err)
 	}
-	if _, code, err = play(t, offline.NewBundle(), args...); code != 2 || !errors.Is(err, os.ErrExist) {
+	if _, code, err = play(t, offline.NewBundle(), args...); code != commandline.Failed || !errors.Is(err, os.ErrExist) {
 		t.Fatalf("the file is written over: %v", err)
 	}
 	if err := os.RemoveAll(w.dir); err != nil {
@@ -182,7 +203,7 @@ func TestABundleIsMadeAndVerified(t *testing.T) {
 	if err := os.WriteFile(file, bytes.Replace(raw, []byte("pp_m1"), []byte("pp_m3"), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, code, err := play(t, offline.NewVerify(), file, "--key", w.public); code != 1 {
+	if _, code, err := play(t, offline.NewVerify(), file, "--key", w.public); code != commandline.Bad {
 		t.Fatalf("exit code %d: %v", code, err)
 	}
 }
@@ -190,13 +211,13 @@ func TestABundleIsMadeAndVerified(t *testing.T) {
 func TestAnEpochIsBegunWhereRecordsAreLostAndOnlyThere(t *testing.T) {
 	w := newWorld(t)
 	begin := []string{"--data-dir", w.dir, "--key-file", w.keyFile, "--head", w.mirrored, "--actor", "alice", "--reason", "the disk broke"}
-	if _, code, err := play(t, newBeginEpoch(), begin...); code != 2 || !errors.Is(err, epoch.ErrWhole) {
+	if _, code, err := play(t, newBeginEpoch(), begin...); code != commandline.Failed || !errors.Is(err, epoch.ErrWhole) {
 		t.Fatalf("exit code %d: %v", code, err)
 	}
 	if err := os.RemoveAll(epoch.Folder(w.dir, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if _, code, err := play(t, newBeginEpoch(), append(begin[:len(begin)-1:len(begin)-1], "")...); code != 2 {
+	if _, code, err := play(t, newBeginEpoch(), append(begin[:len(begin)-1:len(begin)-1], "")...); code != commandline.Misused {
 		t.Fatalf("without a reason, exit code %d: %v", code, err)
 	}
 	printed, code, err := play(t, newBeginEpoch(), begin...)

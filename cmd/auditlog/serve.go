@@ -29,6 +29,7 @@ import (
 	"agentpassport.dev/operator/internal/audit/keysecret"
 	"agentpassport.dev/operator/internal/audit/mirror"
 	"agentpassport.dev/operator/internal/audit/wire"
+	"agentpassport.dev/operator/internal/commandline"
 	"agentpassport.dev/operator/internal/servingcert"
 )
 
@@ -61,15 +62,12 @@ func newServeCommand() *cobra.Command {
 		Args:  noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
-				return usageError{err}
+				return commandline.Misuse(err)
 			}
 			ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.log)))
 			// Tessera and the API machinery log there.
 			klog.SetLogger(ctrl.Log)
-			if err := serve(command.Context(), &f); err != nil {
-				return serviceError{err}
-			}
-			return nil
+			return serve(command.Context(), &f)
 		},
 	}
 	set := command.Flags()

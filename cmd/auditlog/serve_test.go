@@ -529,13 +529,13 @@ func TestUsage(t *testing.T) {
 		code int
 		says string
 	}{
-		"unknown flag": {[]string{"serve", "--colour=red"}, 2, "unknown flag: --colour"},
-		"half a pair":  {[]string{"serve", "--tls-cert-file=a"}, 2, "--tls-private-key-file"},
+		"unknown flag": {[]string{"serve", "--colour=red"}, 64, "unknown flag: --colour"},
+		"half a pair":  {[]string{"serve", "--tls-cert-file=a"}, 64, "--tls-private-key-file"},
 		"two certificates": {
-			[]string{"serve", "--tls-cert-file=a", "--tls-private-key-file=b", "--serving-names=log.example.com"}, 2, "--serving-names",
+			[]string{"serve", "--tls-cert-file=a", "--tls-private-key-file=b", "--serving-names=log.example.com"}, 64, "--serving-names",
 		},
-		"forward options": {[]string{"serve", "--key-file=" + key, "--tls-cert-file=a", "--tls-private-key-file=b", "--forward-batch=7"}, 2, "--forward-to"},
-		"arguments":       {[]string{"serve", "now"}, 2, "now"},
+		"forward options": {[]string{"serve", "--key-file=" + key, "--tls-cert-file=a", "--tls-private-key-file=b", "--forward-batch=7"}, 64, "--forward-to"},
+		"arguments":       {[]string{"serve", "now"}, 64, "now"},
 		"another log": {[]string{
 			"serve", "--key-file=" + key, "--tls-cert-file=a", "--tls-private-key-file=b", "--data-dir=" + t.TempDir(), "--metrics-bind-address=0",
 			"--health-probe-bind-address=0", "--kubeconfig=" + kubeconfig(t, filepath.Join(t.TempDir(), "kubeconfig")),

@@ -1,5 +1,5 @@
 // Release makes a release of the commit that is checked out, in a directory: archives of the commands, the image as an
-// OCI layout, manifests, a software bill of materials, the notes, and the checksums of all. It pushes nothing and signs
+// OCI layout, the chart, manifests, a software bill of materials, the notes, and the checksums of all. It pushes nothing and signs
 // nothing. The same commit gives the same bytes.
 package main
 
@@ -89,6 +89,7 @@ func (r *release) make(ctx context.Context) (err error) {
 		{"notes", r.notes},
 		{"archives", r.archives},
 		{"image", r.image},
+		{"chart", r.chart},
 		{"manifests", r.manifests},
 		{"bill of materials", r.materials},
 		{"checksums", r.checksums},

@@ -12,6 +12,7 @@ import (
 
 // The bill of materials is the same each time, and has what the operator links and nothing that only its tests need.
 func TestMaterials(t *testing.T) {
+	t.Parallel() // with the archives: both wait for Go
 	var bills [2][]byte
 	for i := range bills {
 		r := &release{root: "../..", out: t.TempDir(), said: io.Discard}

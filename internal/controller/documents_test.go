@@ -281,7 +281,9 @@ func offline(members map[string]any) {
 var documentScenarios = []scenario{
 	{"documents that are paired under packs", func(w *world) { w.documents = true }, func(w *world) {
 		w.agent(documentedBy(agentDocument(offline)))
-		w.packaged("costguard", func(p *v1alpha1.CapabilityPassport) { p.Spec.Document = packageDocument("costguard", needing("api.example.com")) })
+		w.packaged("costguard", func(p *v1alpha1.CapabilityPassport) {
+			p.Spec.Document = packageDocument("costguard", needing("api.example.com"))
+		})
 		w.check("costguard")
 		w.pack("strict", []v1alpha1.PolicyRule{outsideIsRefused()})
 		w.pack("trial", []v1alpha1.PolicyRule{outsideIsRefused()}, dryRun)
@@ -462,7 +464,9 @@ var _ = Describe("Documents", func() {
 			Expect(w.condition("costguard", check(), v1alpha1.ConditionReady)).To(Equal("False PackageNotFound"))
 			Expect(w.condition("costguard", check(), v1alpha1.ConditionCompatible)).To(Equal("Unknown PackageNotFound"))
 
-			w.packaged("costguard", func(p *v1alpha1.CapabilityPassport) { p.Spec.Document = packageDocument("costguard", needing("api.example.com")) })
+			w.packaged("costguard", func(p *v1alpha1.CapabilityPassport) {
+				p.Spec.Document = packageDocument("costguard", needing("api.example.com"))
+			})
 			w.settle()
 			Expect(w.condition("costguard", check(), v1alpha1.ConditionReady)).To(Equal("False AgentNotFound"))
 
@@ -496,7 +500,9 @@ var _ = Describe("Documents", func() {
 			w := newWorld(ctx)
 			w.documents = true
 			w.agent(documentedBy(agentDocument(offline)))
-			w.packaged("costguard", func(p *v1alpha1.CapabilityPassport) { p.Spec.Document = packageDocument("costguard", needing("api.example.com")) })
+			w.packaged("costguard", func(p *v1alpha1.CapabilityPassport) {
+				p.Spec.Document = packageDocument("costguard", needing("api.example.com"))
+			})
 			w.check("costguard", func(c *v1alpha1.CompatibilityCheck) { c.Spec.Enforcement = v1alpha1.EnforcementBlock })
 			w.settle()
 			Expect(w.condition("costguard", check(), v1alpha1.ConditionReady)).To(Equal("False NotCompatible"))
@@ -508,7 +514,9 @@ var _ = Describe("Documents", func() {
 			w := newWorld(ctx)
 			w.documents = true
 			w.agent(documentedBy(agentDocument(offline)))
-			w.packaged("costguard", func(p *v1alpha1.CapabilityPassport) { p.Spec.Document = packageDocument("costguard", needing("api.example.com")) })
+			w.packaged("costguard", func(p *v1alpha1.CapabilityPassport) {
+				p.Spec.Document = packageDocument("costguard", needing("api.example.com"))
+			})
 			w.check("costguard")
 			trial := w.pack("trial", []v1alpha1.PolicyRule{outsideIsRefused()}, dryRun)
 			w.settle()

@@ -249,7 +249,9 @@ var _ = Describe("The health of other kinds", func() {
 		w.judges("VendorKey", w.namespace, "Trusted", current, "Healthy")
 		w.judges("CompatibilityCheck", "costguard", "PackageNotFound", inProgress, "Progressing")
 
-		w.packaged("costguard", func(p *v1alpha1.CapabilityPassport) { p.Spec.Document = packageDocument("costguard", needing("api.example.com")) })
+		w.packaged("costguard", func(p *v1alpha1.CapabilityPassport) {
+			p.Spec.Document = packageDocument("costguard", needing("api.example.com"))
+		})
 		w.judges("CapabilityPassport", "costguard", "not read yet", current, "Progressing")
 		w.agent(documentedBy(agentDocument(offline)))
 		w.settle()

@@ -77,6 +77,7 @@ func count(passport *v1alpha1.Passport, item lifecycle.News) {
 		passportsEnded.WithLabelValues(string(item.Kind), item.Reason).Inc()
 	case lifecycle.NewsCheckpointRejected:
 		checkpointsRejected.WithLabelValues(item.Reason).Inc()
+	case lifecycle.NewsPolicyWarning: // it is of one that is issued, and counted as that
 	}
 }
 

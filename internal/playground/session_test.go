@@ -76,7 +76,7 @@ func play(t *testing.T, steps ...func(context.Context) (string, error)) {
 	}
 }
 
-// newcomer types what the README and the screen say, and sees what they promise.
+// newcomer types what docs/playground.md and the screen say, and sees what they promise.
 func newcomer(t *testing.T, s *Session, st *stage, screen *bytes.Buffer) {
 	if _, err := s.introduce(t.Context(), st); err != nil {
 		t.Fatalf("%v\n%s", err, screen)
@@ -109,20 +109,20 @@ func newcomer(t *testing.T, s *Session, st *stage, screen *bytes.Buffer) {
 	)
 }
 
-// firstMission is the shell of the README's section on the first mission by hand.
+// firstMission is the shell of docs/playground.md on the first mission by hand.
 func firstMission(t *testing.T, root string) (blocks []string) {
 	t.Helper()
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	page, err := os.ReadFile(filepath.Join(root, "docs", "playground.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(readme), "\n## The first mission by hand\n")
+	_, section, _ := strings.Cut(string(page), "\n## The first mission by hand\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(section, -1) {
 		blocks = append(blocks, block[1])
 	}
 	if len(blocks) < 5 {
-		t.Fatalf("%d blocks of shell in the README's section", len(blocks))
+		t.Fatalf("%d blocks of shell in the section", len(blocks))
 	}
 	return blocks
 }

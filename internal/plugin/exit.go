@@ -7,21 +7,22 @@ import (
 	"github.com/spf13/cobra"
 
 	"agentpassport.dev/operator/internal/audit"
+	"agentpassport.dev/operator/internal/commandline"
 )
 
 // The exit codes. Those of wait hold for every command that waits.
 const (
-	exitGood = 0
+	exitGood = commandline.Good
 	// exitFailed: the command could not do its work.
-	exitFailed = 1
+	exitFailed = commandline.Failed
 	// exitBad: blocked, rejected, refused, not valid; for good.
-	exitBad = 2
+	exitBad = commandline.Bad
 	// exitAwaitsReview: a person has to decide.
 	exitAwaitsReview = 3
 	// exitNeverCame: what was waited for did not come in time, or there is no such object.
 	exitNeverCame = 4
 	// exitMisused: the command line cannot be obeyed (EX_USAGE).
-	exitMisused = 64
+	exitMisused = commandline.Misused
 )
 
 // codedError ends the plugin with an exit code of its own.
@@ -38,7 +39,7 @@ func coded(code int, format string, values ...any) error {
 }
 
 // misuse is a command line that cannot be obeyed.
-func misuse(format string, values ...any) error { return coded(exitMisused, format, values...) }
+func misuse(format string, values ...any) error { return commandline.Misusef(format, values...) }
 
 // errSilent is a failure that is printed already.
 var errSilent = errors.New("")
@@ -58,6 +59,8 @@ func exitCode(err error) int {
 		return exitGood
 	case errors.As(err, &with):
 		return with.code
+	case errors.Is(err, commandline.ErrMisuse):
+		return exitMisused
 	case errors.Is(err, audit.ErrBreak):
 		return exitBad
 	default:

@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"agentpassport.dev/operator/internal/apiclock"
+	"agentpassport.dev/operator/internal/commandline"
 )
 
 // fieldManager is whom the API server notes as the writer of what the plugin writes.
@@ -79,9 +80,6 @@ one is missing, the error says which, and who gives it.`,
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.ErrOut)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return misuse("%w: see %s --help", err, cmd.CommandPath())
-	})
 	s.addConfigFlags(root)
 	root.AddGroup(
 		&cobra.Group{ID: groupMission, Title: "A mission:"},
@@ -93,6 +91,7 @@ one is missing, the error says which, and who gives it.`,
 	for _, command := range s.commands() {
 		root.AddCommand(command)
 	}
+	commandline.Strict(root)
 	return root
 }
 

@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/audit"
@@ -305,6 +307,23 @@ func TestExitCodes(t *testing.T) {
 	}
 	if ended(exitGood) != nil {
 		t.Error("a good end is no error")
+	}
+}
+
+// What is wrong with a command line is the caller's to mend, whatever of it is wrong, and needs no cluster.
+func TestMisuse(t *testing.T) {
+	for line, says := range map[string]string{
+		"audit bundle --agent=support-bot": `required flag(s) "data-dir", "from", "key", "output", "to" not set: see kubectl passport audit bundle --help`,
+		"audit verify ./copy":              "--key is required",
+		"audit verify ./copy --key=k -o x": "--output x: want text or json",
+		"audit verify --all-of-it":         "unknown flag: --all-of-it: see kubectl passport audit verify --help",
+		"issued":                           `there is no command "issued"`,
+	} {
+		var out, complaints bytes.Buffer
+		options := Options{Streams: genericiooptions.IOStreams{In: strings.NewReader(""), Out: &out, ErrOut: &complaints}, Clock: clocktesting.NewFakeClock(noon)}
+		if code := Run(t.Context(), options, strings.Fields(line)); code != exitMisused || !strings.Contains(complaints.String(), says) {
+			t.Errorf("%s: exit code %d: %s", line, code, complaints.String())
+		}
 	}
 }
 

@@ -27,9 +27,13 @@ var _ = Describe("The schema", func() {
 			func(p *v1alpha1.PolicyPack) { p.Spec.Rules[0].Agents = nil }),
 		Entry("a match that would", "spec.rules[0].agents", func(p *v1alpha1.PolicyPack) { p.Spec.Rules[0].Agents = &v1alpha1.AgentMatch{} }),
 		Entry("packages at the issue", "packages and compatibility are known at Install alone",
-			func(p *v1alpha1.PolicyPack) { p.Spec.Rules[0].Packages = &v1alpha1.PackageMatch{Verified: ptr.To(false)} }),
+			func(p *v1alpha1.PolicyPack) {
+				p.Spec.Rules[0].Packages = &v1alpha1.PackageMatch{Verified: ptr.To(false)}
+			}),
 		Entry("compatibility at the issue", "packages and compatibility are known at Install alone",
-			func(p *v1alpha1.PolicyPack) { p.Spec.Rules[0].Compatibility = []v1alpha1.Coverage{v1alpha1.CoverageOutside} }),
+			func(p *v1alpha1.PolicyPack) {
+				p.Spec.Rules[0].Compatibility = []v1alpha1.Coverage{v1alpha1.CoverageOutside}
+			}),
 		Entry("a rule twice", "Duplicate value", func(p *v1alpha1.PolicyPack) { p.Spec.Rules = append(p.Spec.Rules, p.Spec.Rules[0]) }),
 		Entry("no rule", "Required value", func(p *v1alpha1.PolicyPack) { p.Spec.Rules = nil }),
 	)

@@ -12,15 +12,18 @@ import (
 	helmcmd "helm.sh/helm/v4/pkg/cmd"
 )
 
-// The commands of docs/install.md, as they stand, in their order. Where a cluster would start Pods, the suite starts what is
-// in them.
+// The commands of the README and then of docs/install.md, as they stand, in their order. Where a cluster would start Pods,
+// the suite starts what is in them.
 var _ = Describe("The guide", Ordered, func() {
 	It("goes from an empty cluster to a reviewed mission, and back", func(ctx SpecContext) {
 		startEmpty()
+		commands := commandsOf(section(root+"/README.md", "From an empty cluster to a reviewed mission"))
+		Expect(len(commands)).To(BeNumerically(">", 12))
 		page, err := os.ReadFile(root + "/docs/install.md")
 		Expect(err).NotTo(HaveOccurred())
-		commands := commandsOf(string(page))
-		Expect(len(commands)).To(BeNumerically(">", 15))
+		more := commandsOf(string(page))
+		Expect(len(more)).To(BeNumerically(">", 5))
+		commands = append(commands, more...)
 
 		var said strings.Builder
 		running := &operator{}
@@ -54,6 +57,17 @@ var _ = Describe("The guide", Ordered, func() {
 		Expect(shell(ctx, "kubectl get crd -l app.kubernetes.io/part-of=agent-passport")).To(ContainSubstring("No resources found"))
 	}, NodeTimeout(8*time.Minute))
 })
+
+// section is that of a page with a title.
+func section(file, title string) string {
+	GinkgoHelper()
+	page, err := os.ReadFile(file)
+	Expect(err).NotTo(HaveOccurred())
+	_, found, there := strings.Cut(string(page), "\n## "+title+"\n")
+	Expect(there).To(BeTrue(), "%s has no section %q", file, title)
+	found, _, _ = strings.Cut(found, "\n## ")
+	return found
+}
 
 // takesAgents waits until the API server knows what was installed, as it does before a person has typed the next
 // command.

@@ -1,7 +1,6 @@
 package offline
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -9,12 +8,13 @@ import (
 	"agentpassport.dev/operator/internal/audit/keys"
 	"agentpassport.dev/operator/internal/audit/proof"
 	"agentpassport.dev/operator/internal/audit/witness"
+	"agentpassport.dev/operator/internal/commandline"
 )
 
 // readKey is the public key that --key gives, as text or as a file with that.
 func readKey(given string) (keys.Public, error) {
 	if given == "" {
-		return keys.Public{}, errors.New("--key is required: a verifier key of the log, <name>+<hash>+<key>, or a file with one")
+		return keys.Public{}, commandline.Misusef("--key is required: a verifier key of the log, <name>+<hash>+<key>, or a file with one")
 	}
 	key, err := keys.ParsePublic(given)
 	if err == nil {
@@ -68,5 +68,5 @@ func readTime(flag, text string) (time.Time, error) {
 			return at.UTC(), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("--%s %q: want a time such as 2026-08-01T12:00:00Z, or a day such as 2026-08-01", flag, text)
+	return time.Time{}, commandline.Misusef("--%s %q: want a time such as 2026-08-01T12:00:00Z, or a day such as 2026-08-01", flag, text)
 }

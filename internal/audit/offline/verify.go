@@ -15,6 +15,7 @@ import (
 	"agentpassport.dev/operator/internal/audit/keys"
 	"agentpassport.dev/operator/internal/audit/proof"
 	"agentpassport.dev/operator/internal/audit/witness"
+	"agentpassport.dev/operator/internal/commandline"
 )
 
 type verifyFlags struct {
@@ -35,8 +36,8 @@ func NewVerify() *cobra.Command {
 Of a directory it checks all epochs: every record and its hash, the links of every passport and agent, every
 tile, the heads, the chain of the keys, and that all of it is what the heads given by --head were signed for.
 
-It exits with 0 where all holds, 1 where something does not, and names the first place, and 2 where it could
-not be read.`,
+It exits with 0 where all holds, with 2 where something does not, and names the first place, and with 1 where that
+cannot be said.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
@@ -49,7 +50,7 @@ not be read.`,
 
 func (f *verifyFlags) run(cmd *cobra.Command, path string) error {
 	if f.output != "text" && f.output != "json" {
-		return fmt.Errorf("--output %s: want text or json", f.output)
+		return commandline.Misusef("--output %s: want text or json", f.output)
 	}
 	key, err := readKey(f.key)
 	if err != nil {
@@ -68,7 +69,7 @@ func (f *verifyFlags) run(cmd *cobra.Command, path string) error {
 		return err
 	}
 	if !info.IsDir() && len(heads) > 0 {
-		return errors.New("--head is for a directory: a bundle is proven against its own head")
+		return commandline.Misusef("--head is for a directory: a bundle is proven against its own head")
 	}
 	out := cmd.OutOrStdout()
 	if !info.IsDir() {
