@@ -3,6 +3,7 @@ package plugin
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"k8s.io/utils/ptr"
 
@@ -21,8 +22,8 @@ var pairedWith = map[v1alpha1.CapabilityField]string{
 // print shows a table for each field that has something to show, what the packs say, and a line that sums it up.
 func (r *pairCommand) print(pkg, agent *documentfile.File, pairing capability.Pairing, checked *v1alpha1.CompatibilityCheck) error {
 	p := &page{out: r.Out}
-	p.row("package", "%s", pkg.Subject())
-	p.row("agent", "%s", agent.Subject())
+	p.row("package", "%s", strings.TrimPrefix(pkg.Subject(), "package "))
+	p.row("agent", "%s", strings.TrimPrefix(agent.Subject(), "agent "))
 	p.row("install", "%s", r.mode)
 	shown := pairing.Findings()
 	if r.all {

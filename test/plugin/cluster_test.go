@@ -83,7 +83,7 @@ var _ = Describe("The cluster", func() {
 		r := p.as(admin, "status")
 		Expect(r.Code).To(Equal(1))
 		Expect(r.Out).To(And(
-			MatchRegexp(`(?m)^ok +CRDs: all 6 there$`),
+			MatchRegexp(`(?m)^ok +CRDs: all 10 there$`),
 			MatchRegexp(`(?m)^ok +validating admission policies: all \d+ there$`),
 			MatchRegexp(`(?m)^ok +mutating admission policies: all \d+ there$`),
 			MatchRegexp(`(?m)^WRONG +manager: deployment agent-passport-manager is not in namespace agent-passport-system\n +-> install the operator`),
@@ -152,7 +152,7 @@ var _ = Describe("The cluster", func() {
 	It("says what it may not see, and which right is missing", func() {
 		r := p.as(viewer, "status")
 		Expect(r.Out).To(And(
-			MatchRegexp(`(?m)^ok +CRDs: all 6 there$`),
+			MatchRegexp(`(?m)^ok +CRDs: all 10 there$`),
 			MatchRegexp(`(?m)^unknown +manager: .* may not get deployments.apps in namespace agent-passport-system`),
 			MatchRegexp(`(?m)^unknown +reviews: .*--clusterrole=agent-passport-viewer`),
 		))
@@ -184,7 +184,7 @@ var _ = Describe("The cluster", func() {
 		r := p.as("bare", "status")
 		Expect(r.Code).To(Equal(1))
 		Expect(r.Out).To(And(
-			MatchRegexp(`(?m)^WRONG +CRDs: missing: agentblocks, agentpassports, checkouts, .*\n +-> install the operator: `),
+			MatchRegexp(`(?m)^WRONG +CRDs: missing: agentblocks, agentpassports, capabilitypassports, checkouts, .*\n +-> install the operator: `),
 			MatchRegexp(`(?m)^WRONG +validating admission policies: missing: agent-passport-author, `),
 			MatchRegexp(`(?m)^WRONG +leader: no manager leads`),
 		))
