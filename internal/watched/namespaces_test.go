@@ -40,7 +40,9 @@ func TestNamespaces(t *testing.T) {
 			[]string{"a", "b"},
 			[]string{root + "/namespaces/a/passports", root + "/namespaces/b/passports"},
 			root + "/namespaces/a/passports?fieldSelector=metadata.name%3D-",
-			[]string{"a", "b"}, []string{"", "c", "own"}, 2,
+			[]string{"a", "b"},
+			[]string{"", "c", "own"},
+			2,
 		},
 	} {
 		if got := is.of.Each(); !slices.Equal(got, is.each) {
