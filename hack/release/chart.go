@@ -40,15 +40,12 @@ func (r *release) chart(context.Context) error {
 // chartFiles are those of the chart, in order, Chart.yaml first, as Helm has them.
 func (r *release) chartFiles(dir string) ([]file, error) {
 	var files []file
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	chart := os.DirFS(dir)
+	err := fs.WalkDir(chart, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
+		content, err := fs.ReadFile(chart, name)
 		if err != nil {
 			return err
 		}
@@ -59,9 +56,9 @@ func (r *release) chartFiles(dir string) ([]file, error) {
 			content, err = r.withImage(content)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
-		files = append(files, file{name: chartName + "/" + filepath.ToSlash(name), mode: 0o644, content: content})
+		files = append(files, file{name: chartName + "/" + name, mode: 0o644, content: content})
 		return nil
 	})
 	if err == nil && chartYAML(files) == nil {

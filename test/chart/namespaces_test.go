@@ -119,7 +119,7 @@ var _ = Describe("A release for one namespace", Ordered, func() {
 		var passports v1alpha1.PassportList
 		Expect(server.Admin().List(ctx, &passports, client.InNamespace(watchedNamespace))).To(Succeed())
 		listed := passports.Items[0].Status.Issued.StatusList
-		response, err := http.Get(fmt.Sprintf("http://%s/statuslists/%d/%d", running.manager.Addresses.Issuer, listed.Epoch, *listed.List)) //nolint:noctx // of a test
+		response, err := http.Get(fmt.Sprintf("http://%s/statuslists/%d/%d", running.manager.Addresses.Issuer, listed.Epoch, *listed.List))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(response.Body.Close()).To(Succeed())
 		Expect(response.StatusCode).To(Equal(http.StatusOK))

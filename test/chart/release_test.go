@@ -2,6 +2,7 @@ package chart
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -170,10 +171,11 @@ uninstall: {patience: 60s}
 		}
 		Expect(os.WriteFile(installer, []byte(strings.Join(documents, "---\n")), 0o600)).To(Succeed())
 		undeployed := make(chan error, 1)
-		var out string
 		go func() {
-			var err error
-			out, err = server.Shell(ctx, root+"/hack/undeploy.sh kubectl "+installer+" "+binary+" --patience=1s")
+			out, err := server.Shell(ctx, root+"/hack/undeploy.sh kubectl "+installer+" "+binary+" --patience=1s")
+			if err != nil {
+				err = fmt.Errorf("%w: %s", err, out)
+			}
 			undeployed <- err
 		}()
 		Eventually(ctx, func() ([]string, error) {
@@ -183,7 +185,7 @@ uninstall: {patience: 60s}
 		Consistently(undeployed, "2s").ShouldNot(Receive(), "somebody else holds it")
 		held.Finalizers = nil
 		Expect(server.Admin().Update(ctx, &held)).To(Succeed())
-		Eventually(ctx, undeployed, 2*time.Minute).Should(Receive(Succeed()), "%s", out)
+		Eventually(ctx, undeployed, 2*time.Minute).Should(Receive(Succeed()))
 		for _, object := range objects {
 			Expect(exists(ctx, object)).To(Equal(object.GetKind() == "Namespace"), keyOf(object))
 		}

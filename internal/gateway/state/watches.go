@@ -136,9 +136,10 @@ func strip(object any) (any, error) {
 // watch feeds the indexes.
 func (v *View) watch(ctx context.Context) error {
 	own := func(resource string) []*contact.Heard {
-		var heard []*contact.Heard
-		for _, path := range v.options.Works.Collections(v.groupRoot(), resource) {
-			heard = append(heard, v.contact.Watch(path, ""))
+		paths := v.options.Works.Collections(v.groupRoot(), resource)
+		heard := make([]*contact.Heard, len(paths))
+		for i, path := range paths {
+			heard[i] = v.contact.Watch(path, "")
 		}
 		return heard
 	}
