@@ -146,7 +146,8 @@ type AgentPassportSpec struct {
 type AgentPassportStatus struct {
 	// conditions are Ready (read and accepted; the reason says whether the agent is Suspended or
 	// Blocked), Blocked, Documented, Verified where there is a document, and, only while they are true,
-	// UnknownFields, SandboxContradiction, WritesBeyondSandbox, UnprovenClaim and GrantOutsideDocument.
+	// HiddenCharacters, UnknownFields, SandboxContradiction, WritesBeyondSandbox, UnprovenClaim and
+	// GrantOutsideDocument.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

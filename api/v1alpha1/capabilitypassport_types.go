@@ -21,7 +21,7 @@ type CapabilityPassportSpec struct {
 // CapabilityPassportStatus is what the operator knows of a package's document.
 type CapabilityPassportStatus struct {
 	// conditions are Ready (read, and paired by the CompatibilityChecks that name it), Verified, and, only while they
-	// are true, UnknownFields and UnprovenClaim.
+	// are true, HiddenCharacters, UnknownFields and UnprovenClaim.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

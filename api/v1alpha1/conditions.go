@@ -36,8 +36,8 @@ const (
 	// ConditionWritesBeyondSandbox is there, and True, where a cloud-sandbox agent claims writes
 	// beyond its session sandbox (Agent Passport v0.1, section 5).
 	ConditionWritesBeyondSandbox ConditionType = "WritesBeyondSandbox"
-	// ConditionUnprovenClaim is there, and True, where the document claims `verified: true`, or to have a key of
-	// its own, without proof (Agent Passport v0.1, section 6). A CapabilityPassport has it too.
+	// ConditionUnprovenClaim is there, and True, where the document claims `verified: true` without proof (Agent
+	// Passport v0.1, section 6). A CapabilityPassport has it too, for `publisher_verified`.
 	ConditionUnprovenClaim ConditionType = "UnprovenClaim"
 	// ConditionHiddenCharacters is there, and True, where the document has characters that a reader does not see:
 	// bidirectional controls, zero-width and other invisible ones. A CapabilityPassport has it too.

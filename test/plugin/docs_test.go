@@ -23,7 +23,7 @@ import (
 var block = regexp.MustCompile("(?ms)^```sh ?([a-z]*)\n(.*?)\n```$")
 
 // played are the documents, in the order in which a reader would play them.
-var played = []string{"kubectl-plugin.md", "documents.md"}
+var played = []string{"kubectl-plugin.md", "documents.md", "policy.md"}
 
 var _ = Describe("The documentation", Ordered, func() {
 	var p *place
