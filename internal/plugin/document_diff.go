@@ -48,8 +48,7 @@ does.`,
 
 // asDiff gives a failure that has no code of its own the one of diff(1).
 func asDiff(err error) error {
-	var with codedError
-	if err == nil || errors.As(err, &with) {
+	if exitCode(err) != exitFailed || errors.Is(err, errSilent) { // 1 alone is a difference, which is said already
 		return err
 	}
 	return codedError{exitDiffFailed, err}
