@@ -164,18 +164,16 @@ func (r *AgentPassportReconciler) store(ctx context.Context, agent *v1alpha1.Age
 
 // tell makes an Event of each reason that is new.
 func (r *AgentPassportReconciler) tell(agent *v1alpha1.AgentPassport, before []metav1.Condition) {
-	for _, condition := range newReasons(before, agent.Status.Conditions) {
-		kind, tells := documentEvent(condition)
-		switch {
-		case condition.Type == string(v1alpha1.ConditionDocumented):
-			kind, tells = corev1.EventTypeNormal, meta.FindStatusCondition(before, condition.Type) != nil
-		case condition.Reason == string(v1alpha1.ReasonNotBlocked):
-			kind, tells = corev1.EventTypeNormal, meta.FindStatusCondition(before, condition.Type) != nil
+	tellOf(r.Recorder, agent, "Review", before, agent.Status.Conditions, func(condition metav1.Condition) string {
+		isDocumented := condition.Type == string(v1alpha1.ConditionDocumented)
+		if !isDocumented && condition.Reason != string(v1alpha1.ReasonNotBlocked) {
+			return worthOfDocument(condition)
 		}
-		if tells {
-			r.Recorder.Eventf(agent, nil, kind, condition.Reason, "Review", "%s", note(condition.Message))
+		if meta.FindStatusCondition(before, condition.Type) == nil {
+			return "" // it is so from the beginning
 		}
-	}
+		return corev1.EventTypeNormal
+	})
 }
 
 func (r *AgentPassportReconciler) untilNextCount(agent types.UID) time.Duration {

@@ -62,24 +62,18 @@ func (r *CapabilityPassportReconciler) store(
 	if err := r.Status().Update(ctx, pkg); err != nil {
 		return err
 	}
-	for _, condition := range newReasons(before, status.Conditions) {
-		if kind, tells := documentEvent(condition); tells {
-			r.Recorder.Eventf(pkg, nil, kind, condition.Reason, "Read", "%s", note(condition.Message))
-		}
-	}
+	tellOf(r.Recorder, pkg, "Read", before, status.Conditions, worthOfDocument)
 	return nil
 }
 
-// documentEvent says what Event a condition of a document is worth: that it is not signed, as most are not, is
-// none.
-func documentEvent(condition metav1.Condition) (kind string, tells bool) {
+// worthOfDocument is what a condition of a document is worth: that it is not signed, as most are not, is nothing.
+func worthOfDocument(condition metav1.Condition) string {
 	switch {
 	case condition.Type == string(v1alpha1.ConditionReady), condition.Reason == string(v1alpha1.ReasonNotSigned):
-		return "", false
-	case condition.Reason == string(v1alpha1.ReasonSignedByVendor),
-		condition.Type == string(v1alpha1.ConditionGrantOutsideDocument):
-		return corev1.EventTypeNormal, true
+		return ""
+	case condition.Type == string(v1alpha1.ConditionGrantOutsideDocument), condition.Reason == string(v1alpha1.ReasonSignedByVendor):
+		return corev1.EventTypeNormal
 	default:
-		return corev1.EventTypeWarning, true
+		return corev1.EventTypeWarning
 	}
 }

@@ -71,15 +71,18 @@ func (r *CompatibilityCheckReconciler) store(
 	if err := r.Status().Update(ctx, check); err != nil {
 		return err
 	}
-	for _, condition := range newReasons(before, status.Conditions) {
-		if condition.Type == string(v1alpha1.ConditionReady) && condition.Reason == string(v1alpha1.ReasonPaired) {
-			continue
-		}
-		kind := corev1.EventTypeWarning
-		if condition.Status == metav1.ConditionTrue && condition.Type != string(v1alpha1.ConditionPolicyWarning) {
-			kind = corev1.EventTypeNormal
-		}
-		r.Recorder.Eventf(check, nil, kind, condition.Reason, "Pair", "%s", note(condition.Message))
-	}
+	tellOf(r.Recorder, check, "Pair", before, status.Conditions, worthOfCheck)
 	return nil
+}
+
+// worthOfCheck is what a condition of a check is worth. That the two are paired, Compatible says.
+func worthOfCheck(condition metav1.Condition) string {
+	switch {
+	case condition.Reason == string(v1alpha1.ReasonPaired):
+		return ""
+	case condition.Type == string(v1alpha1.ConditionPolicyWarning):
+		return corev1.EventTypeWarning
+	default:
+		return normalIfTrue(condition)
+	}
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"agentpassport.dev/operator/api/v1alpha1"
@@ -45,13 +48,25 @@ func untilAfter(at, now time.Time) time.Duration {
 	return max(at.Sub(now), time.Second)
 }
 
-// newReasons gives the conditions that were not there before, or not with that reason.
-func newReasons(before, after []metav1.Condition) []metav1.Condition {
-	var news []metav1.Condition
+// tellOf makes an Event of each condition that was not there before, or not with that reason. Worth says of what
+// type the Event is; empty: none is made.
+func tellOf(
+	recorder events.EventRecorder, object runtime.Object, action string, before, after []metav1.Condition, worth func(metav1.Condition) string,
+) {
 	for _, condition := range after {
-		if old := meta.FindStatusCondition(before, condition.Type); old == nil || old.Reason != condition.Reason {
-			news = append(news, condition)
+		if old := meta.FindStatusCondition(before, condition.Type); old != nil && old.Reason == condition.Reason {
+			continue
+		}
+		if kind := worth(condition); kind != "" {
+			recorder.Eventf(object, nil, kind, condition.Reason, action, "%s", note(condition.Message))
 		}
 	}
-	return news
+}
+
+// normalIfTrue is what a condition is worth that is good where it is True.
+func normalIfTrue(condition metav1.Condition) string {
+	if condition.Status == metav1.ConditionTrue {
+		return corev1.EventTypeNormal
+	}
+	return corev1.EventTypeWarning
 }

@@ -3,9 +3,7 @@ package controller
 import (
 	"context"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -44,12 +42,6 @@ func (r *VendorKeyReconciler) Reconcile(ctx context.Context, request ctrl.Reques
 	if err := r.Status().Update(ctx, key); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	for _, condition := range newReasons(before, status.Conditions) {
-		kind := corev1.EventTypeNormal
-		if condition.Status != metav1.ConditionTrue {
-			kind = corev1.EventTypeWarning
-		}
-		r.Recorder.Eventf(key, nil, kind, condition.Reason, "Trust", "%s", note(condition.Message))
-	}
+	tellOf(r.Recorder, key, "Trust", before, status.Conditions, normalIfTrue)
 	return again, nil
 }
