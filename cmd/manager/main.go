@@ -14,6 +14,7 @@ import (
 	"os"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -220,7 +221,9 @@ func run(ctx context.Context, f *flags) error {
 		options.Calls = auditLog.Calls
 	}
 	options.Trail = controller.NewAuditTrail(auditLog, options.Username())
-	if err := controller.Setup(ctx, mgr, options); err != nil {
+	if err := controller.Setup(ctx, mgr, options); meta.IsNoMatchError(err) {
+		return fmt.Errorf("%w: apply the CRDs of this version before the manager of this version (config/crd; the chart brings its own)", err)
+	} else if err != nil {
 		return fmt.Errorf("set up the controllers: %w", err)
 	}
 	lists := controller.NewStatusLists(mgr.GetCache(), mgr.GetClient(), options)

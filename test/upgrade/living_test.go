@@ -1,7 +1,9 @@
 package upgrade
 
 import (
+	"bytes"
 	"context"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -19,7 +21,7 @@ import (
 var _ = Describe("A mission that is alive", func() {
 	for _, release := range releases() {
 		It("lives on when the CRDs of "+filepath.Base(release)+" are upgraded", func(ctx SpecContext) {
-			m := begin(ctx, filepath.Join(release, "crds"))
+			m := begin(ctx, withNewKinds(filepath.Join(release, "crds")))
 			issued := m.active(ctx, "issued")
 			m.checkpoint(ctx, "before")
 
@@ -45,6 +47,43 @@ var _ = Describe("A mission that is alive", func() {
 		}, NodeTimeout(4*time.Minute))
 	}
 })
+
+var _ = Describe("A manager that is upgraded before its CRDs", func() {
+	It("ends, and says what to do", func(ctx SpecContext) {
+		server, err := apiserver.StartWithCRDs(ctx, root, filepath.Join(releases()[0], "crds"), apiserver.AllPolicies)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() error { return server.Stop() })
+		dir, log := GinkgoT().TempDir(), &bytes.Buffer{}
+		binary, err := manager.Build(ctx, root, dir)
+		Expect(err).NotTo(HaveOccurred())
+		kubeconfig := filepath.Join(dir, "manager.kubeconfig")
+		Expect(server.ManagerKubeconfig(ctx, kubeconfig)).To(Succeed())
+		addresses, err := manager.FreeAddresses()
+		Expect(err).NotTo(HaveOccurred())
+		running, err := manager.Start(binary, kubeconfig, addresses, log, "--audit-log-url=https://127.0.0.1:1")
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(running.Kill)
+		Expect(running.Ready(ctx)).To(MatchError(ContainSubstring("it has ended")))
+		Expect(log.String()).To(ContainSubstring("apply the CRDs of this version before the manager of this version"))
+	}, NodeTimeout(2*time.Minute))
+})
+
+// withNewKinds gives a directory with the CRDs of a release, and those of the kinds that it had not: the manager of today,
+// which stands for the release's, needs them.
+func withNewKinds(release string) string {
+	GinkgoHelper()
+	dir := GinkgoT().TempDir()
+	for _, from := range []string{today, release} {
+		files, err := filepath.Glob(filepath.Join(from, "*.yaml"))
+		Expect(err).NotTo(HaveOccurred())
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(os.WriteFile(filepath.Join(dir, filepath.Base(file)), text, 0o600)).To(Succeed())
+		}
+	}
+	return dir
+}
 
 // mission is the name of the passport of the mission.
 const mission = "answer-ticket"
