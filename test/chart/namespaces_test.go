@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,9 +129,10 @@ var _ = Describe("A release for one namespace", Ordered, func() {
 	It("gives no right on anything in others", func(ctx SpecContext) {
 		asking := []string{"create subjectaccessreviews", "create tokenreviews"}
 		for user, may := range map[string][]string{
-			// To append to the log is of the cluster: a record of a signing key has no namespace.
-			managerUser: append(asking, "create auditrecords"),
-			gatewayUser: append(asking, "create auditrecords"),
+			// To append to the log is of the cluster: a record of a signing key has no namespace. VendorKeys have none either.
+			managerUser: append(slices.Clone(asking), "create auditrecords",
+				"get vendorkeys", "list vendorkeys", "watch vendorkeys", "update vendorkeys/status"),
+			gatewayUser: append(slices.Clone(asking), "create auditrecords"),
 			"system:serviceaccount:" + namespace + ":agent-passport-auditlog": asking,
 		} {
 			Expect(rightsIn(ctx, user, otherNamespace)).To(ConsistOf(may), user)
