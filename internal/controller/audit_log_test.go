@@ -242,9 +242,12 @@ func (l *logOfWorld) configured() []string {
 	return told
 }
 
+// verification is the step of a signature that was looked at.
+var verification = regexp.MustCompile(`^(document\.verify)/[0-9a-f]+/(.*)/\d+$`)
+
 func tell(record audit.Record) string {
 	// The digest of a signed document, and when its signature was looked at, differ from world to world.
-	record.Step = regexp.MustCompile(`^(document\.verify)/[0-9a-f]+/(.*)/\d+$`).ReplaceAllString(record.Step, "$1/$2")
+	record.Step = verification.ReplaceAllString(record.Step, "$1/$2")
 	who := record.Actor.Username[strings.LastIndex(record.Actor.Username, ":")+1:]
 	if record.ErrorCode != "" {
 		return record.Step + " " + string(record.Outcome) + " " + record.ErrorCode + " by " + who

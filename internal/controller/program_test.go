@@ -571,7 +571,7 @@ func (p *program) fed(checkouts watch.Interface) {
 }
 
 var _ = Describe("A random program", func() {
-	It("leaves the cluster as it must be whenever it is quiet", crashSweep, func(ctx context.Context) {
+	It("leaves the cluster as it must be whenever it is quiet", programSweep, func(ctx context.Context) {
 		aSweep()
 		Expect(flag.Set("rapid.checks", strconv.Itoa(*programs))).To(Succeed())
 		rapid.Check(GinkgoT(), func(t *rapid.T) { runProgram(ctx, t) })

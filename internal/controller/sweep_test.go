@@ -10,10 +10,11 @@ import (
 // nothing in a sweep, and makes three times the work of it. So `make test` plays them once more, without it.
 var sweeps = flag.Bool("sweeps", !raceDetector, "play the sweeps; false by default under the race detector")
 
-// The sweeps, as -ginkgo.label-filter finds them. `make test` plays both at once.
+// The sweeps, as -ginkgo.label-filter finds them. `make test` plays the crashes beside the others.
 var (
 	crashSweep    = Label("sweep", "crash")
 	takeoverSweep = Label("sweep", "takeover")
+	programSweep  = Label("sweep", "program")
 )
 
 // aSweep skips the spec where no sweep is to be played.

@@ -10,6 +10,7 @@
 //	go test -run='^$' -bench=Append -benchtime=1x ./test/bench -args -append-for=10s
 //	go test -run='^$' -bench=GatewayIssue -benchtime=1x ./test/bench -args -passports=300 -rounds=3
 //	go test -run='^$' -bench=Revoke -benchtime=1x ./test/bench -args -revocations=200
+//	go test -run='^$' -bench=Checks -benchtime=1x ./test/bench -args -checks=1000 -rounds=3
 package bench
 
 import (
