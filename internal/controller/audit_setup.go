@@ -133,20 +133,31 @@ func (t *AuditTrail) replay(reader client.Reader, name func(client.Object) recon
 	return source.Func(func(ctx context.Context, queue requestQueue) error {
 		t.onNewEpoch(func() {
 			for _, kind := range kinds {
-				list, ok := kind.DeepCopyObject().(client.ObjectList)
-				if !ok || reader.List(ctx, list) != nil {
-					continue
+				for _, request := range requestsOf(ctx, reader, kind, name) {
+					queue.Add(request)
 				}
-				_ = meta.EachListItem(list, func(item runtime.Object) error {
-					if object, is := item.(client.Object); is {
-						queue.Add(name(object))
-					}
-					return nil
-				})
 			}
 		})
 		return nil
 	})
+}
+
+// requestsOf names the objects of a list's kind that a cache holds; none where it cannot be read.
+func requestsOf(
+	ctx context.Context, reader client.Reader, kind client.ObjectList, name func(client.Object) reconcile.Request, options ...client.ListOption,
+) []reconcile.Request {
+	list, ok := kind.DeepCopyObject().(client.ObjectList)
+	if !ok || reader.List(ctx, list, append(options, client.UnsafeDisableDeepCopy)...) != nil {
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, meta.LenList(list))
+	_ = meta.EachListItem(list, func(item runtime.Object) error {
+		if object, is := item.(client.Object); is {
+			requests = append(requests, name(object))
+		}
+		return nil
+	})
+	return requests
 }
 
 // keepVersions keeps every version of an object that has records of its own until these are in.

@@ -3,9 +3,7 @@ package controller
 import (
 	"context"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -72,45 +70,30 @@ func by(field string) func(client.Object) client.ListOption {
 // cluster.
 func allOf(reader client.Reader, kind client.ObjectList, selectors ...func(client.Object) client.ListOption) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, changed client.Object) []reconcile.Request {
-		list, ok := kind.DeepCopyObject().(client.ObjectList)
-		if !ok {
-			return nil
-		}
-		options := []client.ListOption{client.InNamespace(changed.GetNamespace()), client.UnsafeDisableDeepCopy}
+		options := make([]client.ListOption, 0, 1+len(selectors))
+		options = append(options, client.InNamespace(changed.GetNamespace()))
 		for _, selector := range selectors {
 			options = append(options, selector(changed))
 		}
-		if err := reader.List(ctx, list, options...); err != nil {
-			return nil
-		}
-		var requests []reconcile.Request
-		_ = meta.EachListItem(list, func(item runtime.Object) error {
-			if object, is := item.(client.Object); is {
-				requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}})
-			}
-			return nil
-		})
-		return requests
+		return requestsOf(ctx, reader, kind, ownName, options...)
 	})
 }
 
 // agentRead passes on that the operator has read an agent's document anew, or that the agent is gone. Sums on its
 // status are no news.
 var agentRead = changed(func(before, after *v1alpha1.AgentPassport) bool {
-	return before.Status.ObservedGeneration != after.Status.ObservedGeneration || verified(before.Status.DocumentProof) != verified(after.Status.DocumentProof)
+	return before.Status.ObservedGeneration != after.Status.ObservedGeneration || !ptr.Equal(before.Status.Verified, after.Status.Verified)
 })
 
 // packageRead passes on that the operator has read a package's document anew, or that the package is gone.
 var packageRead = changed(func(before, after *v1alpha1.CapabilityPassport) bool {
-	return before.Status.ObservedGeneration != after.Status.ObservedGeneration || verified(before.Status.DocumentProof) != verified(after.Status.DocumentProof)
+	return before.Status.ObservedGeneration != after.Status.ObservedGeneration || !ptr.Equal(before.Status.Verified, after.Status.Verified)
 })
 
 // summaryChanged passes on that another pairing came of a check.
 var summaryChanged = changed(func(before, after *v1alpha1.CompatibilityCheck) bool {
 	return before.Generation != after.Generation || lifecycle.Covers(before) != lifecycle.Covers(after)
 })
-
-func verified(proof v1alpha1.DocumentProof) bool { return proof.Verified != nil && *proof.Verified }
 
 // packageName indexes CompatibilityChecks by their package.
 func packageName(object client.Object) []string {

@@ -481,15 +481,7 @@ func (r *AgentPassportReconciler) agentsOfBlock(ctx context.Context, object clie
 	if block, ok := object.(*v1alpha1.AgentBlock); ok && block.Spec.AgentRef != nil {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: block.Namespace, Name: block.Spec.AgentRef.Name}}}
 	}
-	var agents v1alpha1.AgentPassportList
-	if err := r.List(ctx, &agents, client.InNamespace(object.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
-		return nil
-	}
-	requests := make([]reconcile.Request, 0, len(agents.Items))
-	for i := range agents.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&agents.Items[i])})
-	}
-	return requests
+	return requestsOf(ctx, r.Client, &v1alpha1.AgentPassportList{}, ownName, client.InNamespace(object.GetNamespace()))
 }
 
 func agentOfMission(_ context.Context, object client.Object) []reconcile.Request {

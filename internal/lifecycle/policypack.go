@@ -40,11 +40,12 @@ func TryPack(
 	for i := range checks {
 		check := &checks[i]
 		pkg, agent := packageOf[check.Spec.PackageRef.Name], agentOf[check.Spec.AgentRef.Name]
-		if pkg == nil || agent == nil || Covers(check) == "" {
+		coverage := Covers(check)
+		if pkg == nil || agent == nil || coverage == "" {
 			continue
 		}
 		installs = append(installs, policy.NamedInstall{Name: check.Name, Install: policy.Install{
-			Package: pkg, Agent: agent, Mode: check.Spec.InstallMode, Coverage: Covers(check),
+			Package: pkg, Agent: agent, Mode: check.Spec.InstallMode, Coverage: coverage,
 		}})
 	}
 	var issues []policy.NamedIssue

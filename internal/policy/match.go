@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 
+	"k8s.io/utils/ptr"
+
 	"agentpassport.dev/operator/api/v1alpha1"
 	"agentpassport.dev/operator/internal/signature"
 )
@@ -33,7 +35,7 @@ func matchesPackage(match *v1alpha1.PackageMatch, subject *v1alpha1.CapabilityPa
 	return listed(match.Packages, document.Package) &&
 		named(match.Publishers, document.Publisher) &&
 		listed(match.RiskLevels, document.RiskLevel) &&
-		is(match.Verified, isTrue(subject.Status.Verified))
+		is(match.Verified, ptr.Deref(subject.Status.Verified, false))
 }
 
 func matchesAgent(match *v1alpha1.AgentMatch, agent *v1alpha1.AgentPassport) bool {
@@ -49,7 +51,7 @@ func matchesAgent(match *v1alpha1.AgentMatch, agent *v1alpha1.AgentPassport) boo
 		listed(match.Modes, agent.Spec.Accountability.Mode) &&
 		is(match.Documented, agent.Spec.Document != nil) &&
 		is(match.Sandboxed, sandboxed) &&
-		is(match.Verified, isTrue(agent.Status.Verified))
+		is(match.Verified, ptr.Deref(agent.Status.Verified, false))
 }
 
 // grant is a service with the scopes inside it.
@@ -94,5 +96,3 @@ func named(list []string, vendor string) bool {
 
 // is says whether something, where it is asked for, is so.
 func is(asked *bool, so bool) bool { return asked == nil || *asked == so }
-
-func isTrue(value *bool) bool { return value != nil && *value }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -178,7 +177,7 @@ func (i *installs) write(ctx context.Context, b *testing.B, manager client.Clien
 		spread(len(list.Items), n)(func(n int) {
 			one := &list.Items[n]
 			one.Status = *status.DeepCopy()
-			one.Status.AgentDigest = strings.ToLower(digest)
+			one.Status.AgentDigest = digest
 			if err := manager.Status().Update(ctx, one); err != nil {
 				b.Error(err)
 			}

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -54,15 +55,7 @@ var _ = Describe("A manager that is upgraded before its CRDs", func() {
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() error { return server.Stop() })
 		dir, log := GinkgoT().TempDir(), &bytes.Buffer{}
-		binary, err := manager.Build(ctx, root, dir)
-		Expect(err).NotTo(HaveOccurred())
-		kubeconfig := filepath.Join(dir, "manager.kubeconfig")
-		Expect(server.ManagerKubeconfig(ctx, kubeconfig)).To(Succeed())
-		addresses, err := manager.FreeAddresses()
-		Expect(err).NotTo(HaveOccurred())
-		running, err := manager.Start(binary, kubeconfig, addresses, log, "--audit-log-url=https://127.0.0.1:1")
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(running.Kill)
+		running := started(ctx, server, dir, log, "--audit-log-url=https://127.0.0.1:1")
 		Expect(running.Ready(ctx)).To(MatchError(ContainSubstring("it has ended")))
 		Expect(log.String()).To(ContainSubstring("apply the CRDs of this version before the manager of this version"))
 	}, NodeTimeout(2*time.Minute))
@@ -106,16 +99,7 @@ func begin(ctx SpecContext, crds string) *living {
 	log, err := auditlog.Start(ctx, logBinary, dir, server, GinkgoWriter)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(log.Kill)
-	binary, err := manager.Build(ctx, root, dir)
-	Expect(err).NotTo(HaveOccurred())
-	kubeconfig := filepath.Join(dir, "manager.kubeconfig")
-	Expect(server.ManagerKubeconfig(ctx, kubeconfig)).To(Succeed())
-	addresses, err := manager.FreeAddresses()
-	Expect(err).NotTo(HaveOccurred())
-	running, err := manager.Start(binary, kubeconfig, addresses, GinkgoWriter, log.ManagerFlags()...)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(running.Kill)
-	Expect(running.Ready(ctx)).To(Succeed())
+	Expect(started(ctx, server, dir, GinkgoWriter, log.ManagerFlags()...).Ready(ctx)).To(Succeed())
 
 	m := &living{server: server}
 	m.namespace, err = server.Namespace(ctx, "living")
@@ -133,6 +117,21 @@ func begin(ctx SpecContext, crds string) *living {
 		},
 	})).To(Succeed())
 	return m
+}
+
+// started builds the manager into a directory and starts it. It may not be ready yet.
+func started(ctx context.Context, server *apiserver.Server, dir string, log io.Writer, flags ...string) *manager.Manager {
+	GinkgoHelper()
+	binary, err := manager.Build(ctx, root, dir)
+	Expect(err).NotTo(HaveOccurred())
+	kubeconfig := filepath.Join(dir, "manager.kubeconfig")
+	Expect(server.ManagerKubeconfig(ctx, kubeconfig)).To(Succeed())
+	addresses, err := manager.FreeAddresses()
+	Expect(err).NotTo(HaveOccurred())
+	running, err := manager.Start(binary, kubeconfig, addresses, log, flags...)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(running.Kill)
+	return running
 }
 
 func (m *living) agent() v1alpha1.AgentReference { return v1alpha1.AgentReference{Name: "support-bot"} }
