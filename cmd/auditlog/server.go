@@ -110,7 +110,7 @@ func (s *server) run(ctx context.Context) error {
 // keep opens the log and has everything work on it until the context ends, and all requests with it.
 func (s *server) keep(ctx context.Context, gate *recovery.Gate, fail func(error), served <-chan struct{}, allowed *access.Access) (err error) {
 	began := s.clock.Now()
-	log, err := gate.Open(ctx)
+	log, err := gate.Open(logr.NewContext(ctx, s.logger))
 	if err != nil {
 		return err
 	}

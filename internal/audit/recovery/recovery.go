@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/go-logr/logr"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -86,6 +87,7 @@ func (g *Gate) Open(ctx context.Context) (*epoch.Log, error) {
 	if lost == nil {
 		return log, err
 	}
+	logr.FromContextOrDiscard(ctx).Error(lost, "the audit log takes no record until somebody begins a new epoch")
 	select {
 	case log := <-g.open:
 		return log, nil

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -101,13 +104,18 @@ func options(t *testing.T) epoch.Options {
 func TestALostLogWaitsForSomebodyWithTheRight(t *testing.T) {
 	gate := recovery.NewGate(admin(), world(t), options(t))
 	opened := make(chan *epoch.Log, 1)
+	said := make(chan string, 1)
+	logged := funcr.New(func(_, line string) { said <- line }, funcr.Options{})
 	go func() {
-		log, err := gate.Open(t.Context())
+		log, err := gate.Open(logr.NewContext(t.Context(), logged))
 		if err != nil {
 			t.Error(err)
 		}
 		opened <- log
 	}()
+	if line := <-said; !strings.Contains(line, "takes no record") || !strings.Contains(line, "records of epoch 1 of the audit log are lost") {
+		t.Errorf("whoever reads the logs is told: %s", line)
+	}
 	alice := user("alice", "auditadmins")
 	var entry audit.Entry
 	for {

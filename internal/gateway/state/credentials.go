@@ -45,7 +45,9 @@ func (v *View) Credential(of *decision.Connection) (*credential.Value, error) {
 			"ServiceConnection %s/%s has just changed; try again", of.Namespace, of.Name)}
 	}
 	f := known.credential
-	if silence := v.contact.Silence(f.heard); silence > v.options.WatchSilence && f.reading.Load() != nil {
+	// A list that is refused is no word of the Secret: there the right is missing, and not the watch.
+	read := f.reading.Load()
+	if silence := v.contact.Silence(f.heard); silence > v.options.WatchSilence && read != nil && read.reason != v1alpha1.ReasonCredentialForbidden {
 		return nil, &CredentialError{Reason: v1alpha1.ReasonNoGatewayYet, Message: fmt.Sprintf(
 			"the watch of Secret %s is lost: nothing was heard of it for %s, and it may have been rotated", f.secret, silence.Round(time.Second))}
 	}

@@ -124,3 +124,20 @@ func touchKeys(t *testing.T) error {
 	metav1.SetMetaDataAnnotation(&published.ObjectMeta, "touched", time.Now().String())
 	return admin.Update(t.Context(), &published)
 }
+
+// Nothing is ever heard of a Secret that the gateway may not read: what a person has to mend is the right.
+func TestARefusedCredentialIsNotLost(t *testing.T) {
+	local := testingclock.NewFakeClock(noon)
+	w := begin(t, func(o *state.Options) { o.Local = local })
+	connection := w.connect("github", &v1alpha1.ServiceCredential{SecretName: "github"})
+	refused := func() bool {
+		_, why := w.sends(connection)
+		return why == v1alpha1.ReasonCredentialForbidden
+	}
+	w.within(patience, "the credential is refused", refused)
+	local.Step(10 * time.Minute)
+	if !refused() {
+		_, why := w.sends(connection)
+		t.Errorf("after ten minutes without the right: %s", why)
+	}
+}
