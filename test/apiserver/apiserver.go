@@ -54,7 +54,7 @@ func Start(ctx context.Context, root, policies string) (*Server, error) {
 
 // StartWithCRDs is Start with the CRDs in a directory in place of the project's own.
 func StartWithCRDs(ctx context.Context, root, crds, policies string) (_ *Server, err error) {
-	s, err := start(&envtest.Environment{CRDDirectoryPaths: []string{crds}, ErrorIfCRDPathMissing: true})
+	s, err := StartWith(&envtest.Environment{CRDDirectoryPaths: []string{crds}, ErrorIfCRDPathMissing: true})
 	if err != nil {
 		return nil, err
 	}
@@ -75,10 +75,11 @@ func StartWithCRDs(ctx context.Context, root, crds, policies string) (_ *Server,
 
 // StartEmpty runs an API server with nothing of the project's on it.
 func StartEmpty() (*Server, error) {
-	return start(&envtest.Environment{})
+	return StartWith(&envtest.Environment{})
 }
 
-func start(env *envtest.Environment) (_ *Server, err error) {
+// StartWith runs the API server of an environment, with nothing of the project's on it.
+func StartWith(env *envtest.Environment) (_ *Server, err error) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		return nil, errors.New("KUBEBUILDER_ASSETS does not say where kube-apiserver is: run the tests with `make test`")
 	}

@@ -1,0 +1,93 @@
+//go:build linux
+
+// Package docs plays what the pages of the documentation tell a reader to type, on a cluster whose node runs what
+// `make deploy` installs.
+package docs
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/klog/v2"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"agentpassport.dev/operator/test/cluster"
+	"agentpassport.dev/operator/test/process"
+)
+
+func TestMain(m *testing.M) {
+	cluster.Enter()
+	os.Exit(m.Run())
+}
+
+func TestDocs(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "The documentation")
+}
+
+const (
+	// long bounds what takes minutes on a busy machine.
+	long = 5 * time.Minute
+	// image is the operator's, as the pages name it.
+	image = "registry.example.com/agent-passport-operator"
+)
+
+var (
+	// root of the project, and bin with its binaries.
+	root, bin string
+	server    *cluster.Cluster
+)
+
+var _ = BeforeSuite(func(ctx SpecContext) {
+	logf.SetLogger(GinkgoLogr)
+	klog.SetLogger(GinkgoLogr)
+	EnforceDefaultTimeoutsWhenUsingContexts()
+	SetDefaultEventuallyTimeout(time.Minute)
+	var err error
+	root, err = filepath.Abs("../..")
+	Expect(err).NotTo(HaveOccurred())
+	bin = filepath.Join(GinkgoT().TempDir(), "bin")
+	for _, command := range []string{"manager", "auditlog", "gateway", "mission", "kubectl-passport"} {
+		_, err := process.Build(ctx, root, bin, command)
+		Expect(err).NotTo(HaveOccurred())
+	}
+	server, err = cluster.Start(ctx, cluster.Options{
+		Images: images, Hosts: []string{"slack.com", "api.github.com"}, Serve: http.HandlerFunc(service), Log: GinkgoWriter,
+	})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() error { return server.Stop() })
+}, NodeTimeout(long))
+
+// images are those that the node has: the operator's, of what was just built, and a busybox, for which this machine's own
+// tools stand.
+func images(reference string) (cluster.Image, bool) {
+	switch {
+	case strings.HasPrefix(reference, image):
+		of := cluster.Image{Entrypoint: []string{"/manager"}, Files: map[string]string{"/etc/ssl/certs/ca-certificates.crt": cluster.Authorities()}}
+		for _, command := range []string{"manager", "auditlog", "gateway"} {
+			of.Files["/"+command] = filepath.Join(bin, command)
+		}
+		return of, true
+	case strings.HasPrefix(reference, "busybox:"):
+		of := cluster.Image{Entrypoint: []string{"sh"}, Files: map[string]string{}}
+		for _, dir := range []string{"/bin", "/usr", "/lib", "/lib64"} {
+			if _, err := os.Stat(dir); err == nil {
+				of.Files[dir] = dir
+			}
+		}
+		return of, true
+	}
+	return cluster.Image{}, false
+}
+
+// service answers what agents call.
+func service(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte(`{"ok": true}`))
+}
