@@ -3,7 +3,9 @@
 package docs
 
 import (
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -45,6 +47,22 @@ flagged() {
 }
 jti() {
   kubectl get passport -n agents "$1" -o 'jsonpath={.status.jti}'
+}
+# crd has the API server take objects of a kind that others define, whatever is in them.
+crd() {
+  local singular=$(echo "$3" | tr '[:upper:]' '[:lower:]')
+  local plural=$(echo "${singular}s" | sed 's/ys$/ies/')
+  kubectl create -f - <<YAML
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: $plural.$1}
+spec:
+  group: $1
+  scope: Namespaced
+  names: {kind: $3, plural: $plural, singular: $singular}
+  versions: [{name: $2, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
+YAML
+  kubectl wait --for=condition=Established "crd/$plural.$1" --timeout=1m
 }
 log_key() {
   kubectl get configmap -n agent-passport-system agent-passport-auditlog -o 'jsonpath={.data.keys\.json}' | jq -r '.keys[-1].key'
@@ -160,15 +178,64 @@ kubectl create clusterrolebinding runner --clusterrole=agent-passport-auditor --
 		},
 		after: "ready",
 	},
+	{page: "README.md", section: "kubectl passport", before: "afresh; flagged waits", says: []string{`waits +support-bot `}},
 	{
-		page: "docs/operations.md", before: "afresh; flagged waits",
-		open: map[string]string{
-			"kubectl create serviceaccount auditlog-recoverer": "lose\nkubectl create serviceaccount auditlog-recoverer",
-			"make undeploy":               "make undeploy; kubectl get namespaces",
-			"kubectl patch passport NAME": "echo kubectl patch passport NAME",
-			"kubectl patch checkout NAME": "echo kubectl patch checkout NAME",
-		},
+		page: "docs/pipelines.md", section: "What the gate says",
+		before: "afresh; mission clean; sed 's/answer-ticket-4711/clean/' config/samples/checkout.yaml | kubectl create -f -",
+		open:   map[string]string{"PASSPORT": "clean", "checkout/NAME": "checkout/clean"},
 	},
+	{page: "docs/pipelines.md", section: "kubectl wait alone", open: map[string]string{"checkout/NAME": "checkout/clean"}},
+	{
+		page: "docs/gitops.md",
+		before: `crd kustomize.toolkit.fluxcd.io v1 Kustomization; crd source.toolkit.fluxcd.io v1 GitRepository
+crd argoproj.io v1alpha1 Application; kubectl create namespace flux-system; kubectl create namespace argocd
+kubectl create configmap argocd-cm -n argocd`,
+		after: "kubectl get configmap argocd-cm -n argocd -o yaml",
+		says:  []string{`resource\.customizations`},
+	},
+	{page: "docs/operations.md", section: "Logs", says: []string{`"jti":"pp_`, `"msg":"the log is open"`}},
+	{page: "docs/operations.md", section: "Reviews that wait", before: "afresh; flagged waits", says: []string{`waits .* AwaitingReview`}},
+	{
+		page: "docs/operations.md", section: "The audit log",
+		open:  map[string]string{"kubectl create serviceaccount auditlog-recoverer": "lose\nkubectl create serviceaccount auditlog-recoverer"},
+		after: "ready",
+		says:  []string{`persistentvolumeclaim/log-agent-passport-auditlog-0 patched`, `auditlog-copy condition met`, `"action":"epoch.begin"`},
+	},
+	{
+		page: "docs/operations.md", section: "Troubleshooting",
+		before: `afresh; mission held; flagged hangs
+kubectl scale deployment -n agent-passport-system agent-passport-manager --replicas=0
+kubectl wait -n agent-passport-system --for=delete pod -l app.kubernetes.io/component=manager --timeout=1m
+kubectl delete -n agents passport/held checkout/hangs --wait=false`,
+		open: map[string]string{"passport NAME": "passport held", "checkout NAME": "checkout hangs"},
+		after: `kubectl wait -n agents --for=delete passport/held checkout/hangs --timeout=1m
+kubectl scale deployment -n agent-passport-system agent-passport-manager --replicas=2; ready`,
+	},
+	{page: "docs/operations.md", section: "Upgrade", before: "afresh; mission lives", after: "ready; kubectl get passports -n agents", says: []string{`lives +support-bot +Active `}},
+	{
+		page: "docs/operations.md", section: "Uninstall",
+		after: "kubectl get namespaces; kubectl get crds; kubectl get persistentvolumes",
+		says:  []string{`\nagents +Active`, `Released +agent-passport-system/log-agent-passport-auditlog-0`},
+	},
+}
+
+// runbooks are read where something waits for a review, and nothing is wrong.
+func runbooks() []reading {
+	pages, err := filepath.Glob("../../docs/runbooks/Agent*.md")
+	if err != nil {
+		panic(err)
+	}
+	var all []reading
+	for _, page := range pages {
+		all = append(all, reading{
+			page: strings.TrimPrefix(filepath.ToSlash(page), "../../"),
+			// Nothing that is found is an answer too.
+			before: `afresh; flagged waits; grep() { command grep "$@" || test $? -eq 1; }
+kubectl get crd servicemonitors.monitoring.coreos.com 2>/dev/null || crd monitoring.coreos.com v1 ServiceMonitor`,
+			open: map[string]string{"NAMESPACE": "agents", "NAME": "waits"},
+		})
+	}
+	return all
 }
 
 var _ = Describe("A reader", Ordered, ContinueOnFailure, func() {
@@ -179,7 +246,7 @@ var _ = Describe("A reader", Ordered, ContinueOnFailure, func() {
 		r.types(ctx, "until kubectl apply -k config/samples; do sleep 0.2; done; kubectl wait -n agents --for=condition=Ready agentpassport/support-bot --timeout=1m")
 	}, NodeTimeout(long))
 
-	for _, one := range readings {
+	for _, one := range slices.Concat(runbooks(), readings) {
 		It("reads "+strings.TrimSpace(one.page+" "+one.section), func(ctx SpecContext) {
 			r := sits()
 			r.types(ctx, one.before)

@@ -4,7 +4,6 @@ package docs
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -108,22 +107,28 @@ func desk() string {
 }
 
 // block is one of a page's commands. It may be indented, as in a list.
-var block = regexp.MustCompile("(?ms)^( *)```sh\n(.*?)\n *```$")
+var block = regexp.MustCompile("(?ms)^( *)```sh(?: [a-z]+)?\n(.*?)\n *```$")
+
+// part is a page, or a section of it.
+func part(page, section string) string {
+	GinkgoHelper()
+	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(page)))
+	Expect(err).NotTo(HaveOccurred())
+	if section == "" {
+		return string(text)
+	}
+	_, found, there := strings.Cut(string(text), "\n## "+section+"\n")
+	Expect(there).To(BeTrue(), "%s has no section %q", page, section)
+	found, _, _ = strings.Cut(found, "\n## ")
+	return found
+}
 
 // blocks gives the commands of a page, or of one of its sections.
 func blocks(page, section string) []string {
 	GinkgoHelper()
-	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(page)))
-	Expect(err).NotTo(HaveOccurred())
-	if section != "" {
-		_, part, there := bytes.Cut(text, []byte("\n## "+section+"\n"))
-		Expect(there).To(BeTrue(), "%s has no section %q", page, section)
-		text, _, _ = bytes.Cut(part, []byte("\n## "))
-	}
 	var found []string
-	for _, one := range block.FindAllSubmatch(text, -1) {
-		script := bytes.ReplaceAll(one[2], append([]byte("\n"), one[1]...), []byte("\n"))
-		found = append(found, strings.TrimSpace(string(script)))
+	for _, one := range block.FindAllStringSubmatch(part(page, section), -1) {
+		found = append(found, strings.TrimSpace(strings.ReplaceAll(one[2], "\n"+one[1], "\n")))
 	}
 	Expect(found).NotTo(BeEmpty(), "%s has no commands", page)
 	return found
