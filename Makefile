@@ -94,7 +94,7 @@ docs: ## Regenerate docs/api-reference.md.
 	  --output-path=docs/api-reference.md
 
 .PHONY: verify
-verify: ## Fail if generated files, formatting or go.mod are not up to date.
+verify: ## Fail if generated files, formatting or go.mod are not up to date, or a command no longer compiles for a platform it is released for.
 	@hack/verify.sh
 
 .PHONY: clean
