@@ -41,9 +41,10 @@ func (r *release) hasSource(command string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// target is the environment in which Go builds for a platform.
+// target is the environment in which Go builds for a platform. GOFLAGS takes the place of those of the machine, also of
+// those that `go env -w` has written, which an empty one does not.
 func target(system, processor string) []string {
-	return []string{"CGO_ENABLED=0", "GOOS=" + system, "GOARCH=" + processor, "GOFLAGS="}
+	return []string{"CGO_ENABLED=0", "GOOS=" + system, "GOARCH=" + processor, "GOFLAGS=-trimpath"}
 }
 
 // archiveNames are what the archive of a command for a platform is called, and what the command is called in it.
@@ -92,7 +93,7 @@ func (r *release) build(ctx context.Context, command, system, processor string) 
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	path := filepath.Join(dir, command)
 	_, err = output(ctx, r.root, target(system, processor),
-		"go", "build", "-trimpath", "-ldflags=-s -w -buildid=", "-o", path, "./cmd/"+command)
+		"go", "build", "-buildvcs=true", "-ldflags=-s -w -buildid=", "-o", path, "./cmd/"+command)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func (r *release) check(ctx context.Context) error {
 		}
 		r.say("  %s: %s", platform, strings.Join(commands, " "))
 		system, processor, _ := strings.Cut(platform, "/")
-		_, err := output(ctx, r.root, target(system, processor), "go", append([]string{"vet", "-trimpath"}, commands...)...)
+		_, err := output(ctx, r.root, target(system, processor), "go", append([]string{"vet"}, commands...)...)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", platform, err))
 		}
