@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// check has every command compiled for each platform that it is released for. Nothing is linked, so that it costs seconds
-// where the compiler has seen the packages before. The error says of each platform that fails why.
+// check has every command compiled for each platform that it is released for. An export compiles and links nothing, so that
+// it costs seconds where the compiler has seen the packages before. The error says of each platform that fails why.
 func (r *release) check(ctx context.Context) error {
 	var errs []error
 	for _, platform := range r.platforms() {
@@ -24,7 +24,7 @@ func (r *release) check(ctx context.Context) error {
 		}
 		r.say("  %s: %s", platform, strings.Join(commands, " "))
 		system, processor, _ := strings.Cut(platform, "/")
-		_, err := output(ctx, r.root, target(system, processor), "go", append([]string{"vet"}, commands...)...)
+		_, err := output(ctx, r.root, target(system, processor), "go", append([]string{"list", "-export", "-f={{.Name}}"}, commands...)...)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", platform, err))
 		}
