@@ -94,7 +94,7 @@ docs: ## Regenerate docs/api-reference.md.
 	  --output-path=docs/api-reference.md
 
 .PHONY: verify
-verify: ## Fail if generated files, formatting or go.mod are not up to date.
+verify: ## Fail if generated files, formatting or go.mod are not up to date, or a command no longer compiles for a platform it is released for.
 	@hack/verify.sh
 
 .PHONY: clean
@@ -129,7 +129,7 @@ FLAVOUR = $(if $(shell $(KUBECTL) api-resources --api-group=admissionregistratio
 
 .PHONY: deploy
 deploy: need-kubectl build-installer ## Install everything, with the image IMG, into the current cluster.
-	$(KUBECTL) apply --server-side -f dist/$(FLAVOUR).yaml
+	$(KUBECTL) apply --server-side --force-conflicts -f dist/$(FLAVOUR).yaml
 
 .PHONY: undeploy
 undeploy: need-kubectl build-installer bin/manager ## Remove everything from the current cluster; missions first, while the operator can end them.

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fails if a generated file, the formatting or go.mod is not what the sources say. Afterwards the
-# working tree holds what it should.
+# Fails if a generated file, the formatting or go.mod is not what the sources say, or a command no longer compiles for a
+# platform that it is released for. Afterwards the working tree holds what it should.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -36,5 +36,10 @@ if ! go mod tidy -diff; then
   status=1
 fi
 
-if [ "$status" -eq 0 ]; then echo "verify: generated files, formatting and go.mod are up to date"; fi
+if ! go run ./hack/release check; then
+  echo "verify: a command does not compile for a platform that hack/release/release.yaml names" >&2
+  status=1
+fi
+
+if [ "$status" -eq 0 ]; then echo "verify: generated files, formatting and go.mod are up to date, and commands compile for their platforms"; fi
 exit "$status"

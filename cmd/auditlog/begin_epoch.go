@@ -7,7 +7,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"agentpassport.dev/operator/internal/audit"
-	"agentpassport.dev/operator/internal/audit/epoch"
+	"agentpassport.dev/operator/internal/audit/writer"
 	"agentpassport.dev/operator/internal/commandline"
 )
 
@@ -36,7 +36,7 @@ service does not answer; the record says that the actor was not authenticated. S
 			if err != nil {
 				return err
 			}
-			entry, err := epoch.Begin(cmd.Context(), epoch.Options{
+			entry, err := writer.Begin(cmd.Context(), writer.Options{
 				Dir: dir, Keys: privates, Mirrored: mirrored, Clock: clock.RealClock{},
 			}, audit.Actor{Username: actor, Via: byHand}, reason)
 			if err != nil {

@@ -13,9 +13,9 @@ import (
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/keysecret"
 	"agentpassport.dev/operator/internal/audit/mirror"
+	"agentpassport.dev/operator/internal/audit/writer"
 	"agentpassport.dev/operator/test/apiserver"
 )
 
@@ -36,7 +36,7 @@ func TestTheCommandsInACluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := client.ObjectKey{Namespace: ns.Name, Name: keysecret.Name}
-	load := func() epoch.Options {
+	load := func() writer.Options {
 		privates, err := keysecret.Load(t.Context(), server.Admin(), at, rand.Reader, defaultLogName)
 		if err != nil {
 			t.Fatal(err)
@@ -45,13 +45,13 @@ func TestTheCommandsInACluster(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return epoch.Options{Keys: privates, Mirrored: mirrored, Clock: testclock.NewFakePassiveClock(noon)}
+		return writer.Options{Keys: privates, Mirrored: mirrored, Clock: testclock.NewFakePassiveClock(noon)}
 	}
 	dir := t.TempDir()
 	serve := func(uid string) string {
 		o := load()
 		o.Dir = dir
-		log, err := epoch.Open(t.Context(), o)
+		log, err := writer.Open(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,16 +9,16 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/keys"
 	"agentpassport.dev/operator/internal/audit/keysecret"
 	"agentpassport.dev/operator/internal/audit/mirror"
 	"agentpassport.dev/operator/internal/audit/tlog"
+	"agentpassport.dev/operator/internal/audit/writer"
 )
 
 // tree is the newest epoch of a log, which is read without waiting for its writer.
 type tree struct {
-	*epoch.Log
+	*writer.Log
 	tlog.Reader
 }
 
@@ -26,8 +26,8 @@ type tree struct {
 func (t tree) Heads() tlog.Keys { return t.Ring().Heads(t.Epoch()) }
 
 // options are what the log is opened with: its keys, and what is kept of it elsewhere.
-func (f *serveFlags) options(ctx context.Context, c client.Client, now clock.PassiveClock) (epoch.Options, error) {
-	options := epoch.Options{Dir: f.dataDir, Clock: now}
+func (f *serveFlags) options(ctx context.Context, c client.Client, now clock.PassiveClock) (writer.Options, error) {
+	options := writer.Options{Dir: f.dataDir, Clock: now}
 	var err error
 	if options.Keys, err = f.privateKeys(ctx, c); err != nil {
 		return options, err

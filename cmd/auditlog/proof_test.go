@@ -23,6 +23,7 @@ import (
 	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/keys"
 	"agentpassport.dev/operator/internal/audit/offline"
+	"agentpassport.dev/operator/internal/audit/writer"
 	"agentpassport.dev/operator/internal/commandline"
 )
 
@@ -61,7 +62,7 @@ func (w *world) append(t *testing.T, missions ...[]audit.Record) {
 		t.Fatal(err)
 	}
 	w.public = privates[0].String()
-	log, err := epoch.Open(context.Background(), epoch.Options{Dir: w.dir, Keys: privates, Clock: testclock.NewFakePassiveClock(noon)})
+	log, err := writer.Open(context.Background(), writer.Options{Dir: w.dir, Keys: privates, Clock: testclock.NewFakePassiveClock(noon)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +212,7 @@ func TestABundleIsMadeAndVerified(t *testing.T) {
 func TestAnEpochIsBegunWhereRecordsAreLostAndOnlyThere(t *testing.T) {
 	w := newWorld(t)
 	begin := []string{"--data-dir", w.dir, "--key-file", w.keyFile, "--head", w.mirrored, "--actor", "alice", "--reason", "the disk broke"}
-	if _, code, err := play(t, newBeginEpoch(), begin...); code != commandline.Failed || !errors.Is(err, epoch.ErrWhole) {
+	if _, code, err := play(t, newBeginEpoch(), begin...); code != commandline.Failed || !errors.Is(err, writer.ErrWhole) {
 		t.Fatalf("exit code %d: %v", code, err)
 	}
 	if err := os.RemoveAll(epoch.Folder(w.dir, 1)); err != nil {

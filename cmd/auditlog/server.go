@@ -19,7 +19,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"agentpassport.dev/operator/internal/access"
-	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/forward"
 	"agentpassport.dev/operator/internal/audit/index"
 	"agentpassport.dev/operator/internal/audit/keysecret"
@@ -27,6 +26,7 @@ import (
 	"agentpassport.dev/operator/internal/audit/recovery"
 	"agentpassport.dev/operator/internal/audit/service"
 	"agentpassport.dev/operator/internal/audit/witness"
+	"agentpassport.dev/operator/internal/audit/writer"
 )
 
 // keyInterval is how often it is looked whether a new key was added.
@@ -174,7 +174,7 @@ func (s *server) keep(ctx context.Context, gate *recovery.Gate, fail func(error)
 }
 
 // mirrorHead mirrors the newest head until what it returns is called, which mirrors the last one.
-func (s *server) mirrorHead(ctx context.Context, log *epoch.Log) (stop func() error) {
+func (s *server) mirrorHead(ctx context.Context, log *writer.Log) (stop func() error) {
 	if !s.mirror {
 		return func() error { return nil }
 	}
@@ -190,7 +190,7 @@ func (s *server) mirrorHead(ctx context.Context, log *epoch.Log) (stop func() er
 }
 
 // followKeys has a key that was added sign from then on, and takes those away that no longer do.
-func (s *server) followKeys(ctx context.Context, log *epoch.Log) error {
+func (s *server) followKeys(ctx context.Context, log *writer.Log) error {
 	ticker := s.clock.NewTicker(keyInterval)
 	defer ticker.Stop()
 	for {
@@ -205,7 +205,7 @@ func (s *server) followKeys(ctx context.Context, log *epoch.Log) error {
 	}
 }
 
-func (s *server) adoptKeys(ctx context.Context, log *epoch.Log) error {
+func (s *server) adoptKeys(ctx context.Context, log *writer.Log) error {
 	privates, err := s.privateKeys(ctx, s.client)
 	if err != nil {
 		return err
@@ -225,7 +225,7 @@ func (s *server) newForwarder(open tree) (*forward.Forwarder, error) {
 	return forward.New(open, options)
 }
 
-func (s *server) newCosigner(log *epoch.Log) (*witness.Cosigner, error) {
+func (s *server) newCosigner(log *writer.Log) (*witness.Cosigner, error) {
 	raw, err := os.ReadFile(s.witnesses)
 	if err != nil {
 		return nil, err

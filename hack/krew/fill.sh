@@ -3,8 +3,8 @@
 #
 #   fill.sh VERSION BASE-URL DIRECTORY
 #
-# DIRECTORY holds kubectl-passport_VERSION_OS_ARCH.tar.gz of every platform in passport.yaml; BASE-URL is where they
-# are published. It fails where one is missing.
+# VERSION is such as v0.1.0. DIRECTORY holds the archives of kubectl-passport for every platform in passport.yaml, as
+# `make release` names them; BASE-URL is where they are published. It fails where one is missing.
 set -eu
 
 if [ $# -ne 3 ]; then
@@ -17,7 +17,8 @@ template=$(dirname "$0")/passport.yaml
 # What replaces each placeholder, as a script for sed.
 script="s|VERSION\$|$version|"
 for platform in $(sed -n 's/^ *uri: URL_//p' "$template"); do
-  archive=kubectl-passport_${version}_$platform.tar.gz
+  case $platform in windows_*) suffix=zip ;; *) suffix=tar.gz ;; esac
+  archive=kubectl-passport_${version#v}_$platform.$suffix
   if [ ! -f "$directory/$archive" ]; then
     echo "fill.sh: $directory has no $archive" >&2
     exit 1

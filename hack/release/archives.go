@@ -16,10 +16,13 @@ import (
 	"time"
 )
 
+// tarSuffix is how the name of an archive ends, but for Windows.
+const tarSuffix = ".tar.gz"
+
 // archives builds every command for every platform, and packs each into an archive of its own.
 func (r *release) archives(ctx context.Context) error {
 	for _, one := range r.Archives {
-		if _, err := os.Stat(filepath.Join(r.root, "cmd", one.Command)); errors.Is(err, fs.ErrNotExist) {
+		if !r.hasSource(one.Command) {
 			r.say("  %s: its source is not there; left out", one.Command)
 			continue
 		}
@@ -32,11 +35,34 @@ func (r *release) archives(ctx context.Context) error {
 	return nil
 }
 
+// hasSource says whether a command is there to be built.
+func (r *release) hasSource(command string) bool {
+	_, err := os.Stat(filepath.Join(r.root, "cmd", command))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// target is the environment in which Go builds for a platform. GOFLAGS takes the place of those of the machine, also of
+// those that `go env -w` has written, which an empty one does not.
+func target(system, processor string) []string {
+	return []string{"CGO_ENABLED=0", "GOOS=" + system, "GOARCH=" + processor, "GOFLAGS=-trimpath"}
+}
+
+// archiveNames are what the archive of a command for a platform is called, and what the command is called in it.
+func (r *release) archiveNames(command, platform string) (name, binary string) {
+	system, processor, _ := strings.Cut(platform, "/")
+	binary, suffix := command, tarSuffix
+	if system == "windows" {
+		binary, suffix = command+".exe", ".zip"
+	}
+	return fmt.Sprintf("%s_%s_%s_%s%s", command, r.version.bare(), system, processor, suffix), binary
+}
+
 func (r *release) archive(ctx context.Context, command, platform string) error {
 	system, processor, _ := strings.Cut(platform, "/")
-	binary, suffix, pack := command, "tar.gz", packTar
-	if system == "windows" {
-		binary, suffix, pack = command+".exe", "zip", packZip
+	name, binary := r.archiveNames(command, platform)
+	pack := packZip
+	if strings.HasSuffix(name, tarSuffix) {
+		pack = packTar
 	}
 	built, err := r.build(ctx, command, system, processor)
 	if err != nil {
@@ -54,7 +80,6 @@ func (r *release) archive(ctx context.Context, command, platform string) error {
 	if err := pack(&packed, files, r.commit.time); err != nil {
 		return err
 	}
-	name := fmt.Sprintf("%s_%s_%s_%s.%s", command, r.version.bare(), system, processor, suffix)
 	r.say("  %s", name)
 	return r.write(name, packed.Bytes())
 }
@@ -67,8 +92,8 @@ func (r *release) build(ctx context.Context, command, system, processor string) 
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	path := filepath.Join(dir, command)
-	_, err = output(ctx, r.root, []string{"CGO_ENABLED=0", "GOOS=" + system, "GOARCH=" + processor, "GOFLAGS="},
-		"go", "build", "-trimpath", "-ldflags=-s -w -buildid=", "-o", path, "./cmd/"+command)
+	_, err = output(ctx, r.root, target(system, processor),
+		"go", "build", "-buildvcs=true", "-ldflags=-s -w -buildid=", "-o", path, "./cmd/"+command)
 	if err != nil {
 		return nil, err
 	}

@@ -32,9 +32,10 @@ func head(ctx context.Context, root string) (commit, error) {
 	return commit{id: id, time: time.Unix(seconds, 0).UTC(), changed: status != ""}, err
 }
 
-// environment is what makes tools that know it repeat themselves.
+// environment is what makes tools that know it repeat themselves, and Go say which commit a binary is of, whatever the
+// machine has in GOFLAGS.
 func (c commit) environment() []string {
-	return []string{"SOURCE_DATE_EPOCH=" + strconv.FormatInt(c.time.Unix(), 10)}
+	return []string{"SOURCE_DATE_EPOCH=" + strconv.FormatInt(c.time.Unix(), 10), "GOFLAGS=-buildvcs=true"}
 }
 
 // output runs a program in a directory and gives what it prints. What it says on standard error is in the error.

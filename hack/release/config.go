@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 
 	"sigs.k8s.io/yaml"
 )
@@ -19,6 +20,16 @@ type config struct {
 type archive struct {
 	Command   string   `json:"command"`
 	Platforms []string `json:"platforms"`
+}
+
+// platforms are those that any command is released for, each once.
+func (c config) platforms() []string {
+	var all []string
+	for _, one := range c.Archives {
+		all = append(all, one.Platforms...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func readConfig(path string) (config, error) {

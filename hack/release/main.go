@@ -16,9 +16,11 @@ import (
 )
 
 const usage = `release VERSION --image REPOSITORY
+release check
 
   VERSION      such as v0.1.0; CHANGELOG.md has a section for it
   REPOSITORY   where the image will be, without a tag, such as registry.example.com/agent-passport-operator
+  check        makes nothing; says whether every command compiles for the platforms that it is released for
 `
 
 func main() {
@@ -62,6 +64,12 @@ func run(args []string, said io.Writer) error {
 	}
 	r := &release{repository: *repository, root: ".", out: *out, said: said}
 	var err error
+	if r.config, err = readConfig(filepath.Join(r.root, "hack", "release", "release.yaml")); err != nil {
+		return err
+	}
+	if args[0] == "check" {
+		return r.check(ctx)
+	}
 	if r.version, err = parseVersion(args[0]); err != nil {
 		return err
 	}
@@ -70,9 +78,6 @@ func run(args []string, said io.Writer) error {
 
 // make is the whole release, step by step.
 func (r *release) make(ctx context.Context) (err error) {
-	if r.config, err = readConfig(filepath.Join(r.root, "hack", "release", "release.yaml")); err != nil {
-		return err
-	}
 	if r.commit, err = head(ctx, r.root); err != nil {
 		return err
 	}

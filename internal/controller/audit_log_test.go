@@ -18,6 +18,7 @@ import (
 	"agentpassport.dev/operator/internal/audit"
 	auditclient "agentpassport.dev/operator/internal/audit/client"
 	"agentpassport.dev/operator/internal/audit/tlog"
+	"agentpassport.dev/operator/internal/audit/tlog/posix"
 )
 
 // ledger is the one audit log of the suite: a real one, in a folder of its own.
@@ -35,7 +36,7 @@ func openLedger(ctx context.Context) {
 	path, err := os.MkdirTemp("", "audit-log-")
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(os.RemoveAll, path)
-	storage, err := tlog.OpenFolder(path, signer)
+	storage, err := posix.Open(path, signer)
 	Expect(err).NotTo(HaveOccurred())
 	ledger, err = tlog.Open(context.WithoutCancel(ctx), storage, signer, verifier)
 	Expect(err).NotTo(HaveOccurred())

@@ -178,7 +178,7 @@ kubectl create clusterrolebinding runner --clusterrole=agent-passport-auditor --
 		},
 		after: "ready",
 	},
-	{page: "README.md", section: "kubectl passport", before: "afresh; flagged waits", says: []string{`waits +support-bot `}},
+	{page: "README.md", section: "kubectl passport", before: "afresh; flagged waits", says: []string{`support-bot +undeclared_service +notion .* waits`}},
 	{
 		page: "docs/pipelines.md", section: "What the gate says",
 		before: "afresh; mission clean; sed 's/answer-ticket-4711/clean/' config/samples/checkout.yaml | kubectl create -f -",

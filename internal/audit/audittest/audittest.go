@@ -14,6 +14,7 @@ import (
 
 	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/audit/tlog"
+	"agentpassport.dev/operator/internal/audit/tlog/posix"
 )
 
 // Origin is the name of the logs.
@@ -72,7 +73,7 @@ func OpenWith(t testing.TB, folder, private, public string) *Tree {
 	if err != nil {
 		t.Fatal(err)
 	}
-	storage, err := tlog.OpenFolder(folder, signer)
+	storage, err := posix.Open(folder, signer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"agentpassport.dev/operator/internal/audit/keys"
 	"agentpassport.dev/operator/internal/audit/keys/keystest"
 	"agentpassport.dev/operator/internal/audit/proof"
+	"agentpassport.dev/operator/internal/audit/writer"
 )
 
 var (
@@ -38,9 +39,9 @@ func generate(t testing.TB) keys.Private {
 	return private
 }
 
-func open(t testing.TB, o epoch.Options) *epoch.Log {
+func open(t testing.TB, o writer.Options) *writer.Log {
 	t.Helper()
-	opened, err := epoch.Open(context.Background(), o)
+	opened, err := writer.Open(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,12 +70,12 @@ func mission(agent string, n int) []audit.Record {
 
 // world is a log of ten hours of missions of two agents, one of which was blocked and unblocked, with a new
 // key in the middle.
-func world(t testing.TB) epoch.Options { return worldOf(t, generate(t), generate(t)) }
+func world(t testing.TB) writer.Options { return worldOf(t, generate(t), generate(t)) }
 
 // worldOf is world with these keys.
-func worldOf(t testing.TB, first, second keys.Private) epoch.Options {
+func worldOf(t testing.TB, first, second keys.Private) writer.Options {
 	t.Helper()
-	o := epoch.Options{Dir: t.TempDir(), Keys: []keys.Private{first}, Clock: testclock.NewFakePassiveClock(noon)}
+	o := writer.Options{Dir: t.TempDir(), Keys: []keys.Private{first}, Clock: testclock.NewFakePassiveClock(noon)}
 	log := open(t, o)
 	for n := range 10 {
 		records := append(mission("bot", n), mission("other", n)...)
@@ -105,7 +106,7 @@ func block(agent string) audit.Record {
 }
 
 // pack packs hours 3 to 6, and reads the bundle back from its bytes.
-func pack(t testing.TB, o epoch.Options, from, to int) *bundle.Bundle {
+func pack(t testing.TB, o writer.Options, from, to int) *bundle.Bundle {
 	t.Helper()
 	b, err := bundle.Make(context.Background(), proof.Options{Dir: o.Dir, Key: o.Keys[0].Public}, bot,
 		noon.Add(time.Duration(from)*time.Hour), noon.Add(time.Duration(to)*time.Hour))
@@ -296,9 +297,9 @@ func TestALostEpochIsVouchedForByTheNext(t *testing.T) {
 		"all of it": func(dir, _ string) error { return os.RemoveAll(dir) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := epoch.Options{Dir: t.TempDir(), Keys: []keys.Private{generate(t)}, Clock: testclock.NewFakePassiveClock(noon)}
+			o := writer.Options{Dir: t.TempDir(), Keys: []keys.Private{generate(t)}, Clock: testclock.NewFakePassiveClock(noon)}
 			log := open(t, o)
-			add := func(to *epoch.Log, from, until int) {
+			add := func(to *writer.Log, from, until int) {
 				for n := from; n < until; n++ {
 					if _, err := to.Append(t.Context(), mission("bot", n)...); err != nil {
 						t.Fatal(err)
@@ -320,7 +321,7 @@ func TestALostEpochIsVouchedForByTheNext(t *testing.T) {
 				t.Fatal(err)
 			}
 			o.Clock = testclock.NewFakePassiveClock(noon.Add(8 * time.Hour))
-			if _, err := epoch.Begin(t.Context(), o, audit.Actor{Username: "admin"}, "the disk broke"); err != nil {
+			if _, err := writer.Begin(t.Context(), o, audit.Actor{Username: "admin"}, "the disk broke"); err != nil {
 				t.Fatal(err)
 			}
 			log = open(t, o)

@@ -9,10 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"agentpassport.dev/operator/internal/audit/keys"
-	"agentpassport.dev/operator/internal/audit/tlog"
 )
 
 const (
@@ -22,9 +20,6 @@ const (
 	WitnessedFile = "checkpoint.witnessed"
 
 	folderPrefix = "epoch-"
-	// unfinished is the end of the name of a folder that is not an epoch yet.
-	unfinished = ".new"
-	lockFile   = ".lock"
 )
 
 // Folder is the path of an epoch's folder.
@@ -61,22 +56,4 @@ func ReadRing(dir string) (*keys.Ring, error) {
 		return nil, fmt.Errorf("%s: %w", KeysFile, err)
 	}
 	return ring, nil
-}
-
-// lock keeps a second process out of a data directory, and makes the directory.
-func lock(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, err
-	}
-	file, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // G304: the caller says where the log is
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = tlog.ErrInUse
-		}
-		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), file.Close())
-	}
-	return file, nil
 }

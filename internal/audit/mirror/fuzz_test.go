@@ -12,12 +12,13 @@ import (
 	"agentpassport.dev/operator/internal/audit/keys"
 	"agentpassport.dev/operator/internal/audit/keys/keystest"
 	"agentpassport.dev/operator/internal/audit/mirror"
+	"agentpassport.dev/operator/internal/audit/writer"
 )
 
 // FuzzParseManifest looks for a state that is accepted without being whole, and for panics.
 func FuzzParseManifest(f *testing.F) {
 	private := keystest.Fixed("agentpassport.dev/auditlog/test", 1)
-	log, err := epoch.Open(f.Context(), epoch.Options{
+	log, err := writer.Open(f.Context(), writer.Options{
 		Dir: f.TempDir(), Keys: []keys.Private{private}, Clock: testclock.NewFakePassiveClock(noon),
 	})
 	if err != nil {

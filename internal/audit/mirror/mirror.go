@@ -53,7 +53,7 @@ type Mirror struct {
 	Client client.Client
 	// Namespace is the operator's own.
 	Namespace string
-	// Log is what is mirrored; an *epoch.Log is one.
+	// Log is what is mirrored; a *writer.Log is one.
 	Log interface{ State() (epoch.State, error) }
 	// Clock times the writes.
 	Clock clock.WithTicker

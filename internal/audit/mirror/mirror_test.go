@@ -24,6 +24,7 @@ import (
 	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/keys"
 	"agentpassport.dev/operator/internal/audit/mirror"
+	"agentpassport.dev/operator/internal/audit/writer"
 	"agentpassport.dev/operator/test/apiserver"
 )
 
@@ -61,18 +62,18 @@ func namespace(t *testing.T) string {
 	return ns.Name
 }
 
-func options(t *testing.T) epoch.Options {
+func options(t *testing.T) writer.Options {
 	t.Helper()
 	private, err := keys.Generate(rand.Reader, "agentpassport.dev/auditlog/test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return epoch.Options{Dir: t.TempDir(), Keys: []keys.Private{private}, Clock: testclock.NewFakePassiveClock(noon)}
+	return writer.Options{Dir: t.TempDir(), Keys: []keys.Private{private}, Clock: testclock.NewFakePassiveClock(noon)}
 }
 
-func open(t *testing.T, o epoch.Options) *epoch.Log {
+func open(t *testing.T, o writer.Options) *writer.Log {
 	t.Helper()
-	log, err := epoch.Open(context.Background(), o)
+	log, err := writer.Open(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func open(t *testing.T, o epoch.Options) *epoch.Log {
 }
 
 // add appends one record.
-func add(t *testing.T, log *epoch.Log, uid string) {
+func add(t *testing.T, log *writer.Log, uid string) {
 	t.Helper()
 	_, err := log.Append(t.Context(), audit.Record{
 		ID: audit.ID(uid, string(audit.ConfigChange)), Time: noon, Layer: audit.System, Action: audit.ConfigChange,

@@ -27,6 +27,8 @@ import (
 	"agentpassport.dev/operator/internal/audit/keys"
 	"agentpassport.dev/operator/internal/audit/proof"
 	"agentpassport.dev/operator/internal/audit/tlog"
+	"agentpassport.dev/operator/internal/audit/tlog/posix"
+	"agentpassport.dev/operator/internal/audit/writer"
 )
 
 const logName = "agentpassport.dev/auditlog/test"
@@ -42,14 +44,14 @@ func generate(t testing.TB) keys.Private {
 	return private
 }
 
-func options(t testing.TB) epoch.Options {
+func options(t testing.TB) writer.Options {
 	t.Helper()
-	return epoch.Options{Dir: t.TempDir(), Keys: []keys.Private{generate(t)}, Clock: testclock.NewFakePassiveClock(noon)}
+	return writer.Options{Dir: t.TempDir(), Keys: []keys.Private{generate(t)}, Clock: testclock.NewFakePassiveClock(noon)}
 }
 
-func open(t testing.TB, o epoch.Options) *epoch.Log {
+func open(t testing.TB, o writer.Options) *writer.Log {
 	t.Helper()
-	opened, err := epoch.Open(context.Background(), o)
+	opened, err := writer.Open(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +76,7 @@ func mission(uid string) []audit.Record {
 }
 
 // fill appends missions m<from> to m<to>.
-func fill(t testing.TB, to *epoch.Log, from, until int) {
+func fill(t testing.TB, to *writer.Log, from, until int) {
 	t.Helper()
 	var records []audit.Record
 	for i := from; i < until; i++ {
@@ -97,7 +99,7 @@ func copied(t testing.TB, dir string) string {
 }
 
 // manifest is the mirrored state as kubectl prints it.
-func manifest(t testing.TB, from *epoch.Log) []byte {
+func manifest(t testing.TB, from *writer.Log) []byte {
 	t.Helper()
 	state, err := from.State()
 	if err != nil {
@@ -147,7 +149,7 @@ func sign(t testing.TB, dir string, private keys.Private, number uint64, raw [][
 		t.Fatal(err)
 	}
 	signer := private.Signer(number)
-	storage, err := tlog.OpenFolder(path, signer)
+	storage, err := posix.Open(path, signer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -404,7 +406,7 @@ func rawOf(t testing.TB, records []audit.Record) [][]byte {
 }
 
 // twoEpochs is a log of which the last 30 of 60 records were lost, and that went on.
-func twoEpochs(t *testing.T) (o epoch.Options, lostHead []byte, again proof.Known) {
+func twoEpochs(t *testing.T) (o writer.Options, lostHead []byte, again proof.Known) {
 	t.Helper()
 	o = options(t)
 	first := open(t, o)
@@ -420,7 +422,7 @@ func twoEpochs(t *testing.T) (o epoch.Options, lostHead []byte, again proof.Know
 		t.Fatal(err)
 	}
 	o.Clock = testclock.NewFakePassiveClock(noon.Add(time.Hour))
-	if _, err := epoch.Begin(t.Context(), o, audit.Actor{Username: "admin"}, "the disk broke"); err != nil {
+	if _, err := writer.Begin(t.Context(), o, audit.Actor{Username: "admin"}, "the disk broke"); err != nil {
 		t.Fatal(err)
 	}
 	second := open(t, o)

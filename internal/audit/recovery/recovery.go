@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"agentpassport.dev/operator/internal/audit"
-	"agentpassport.dev/operator/internal/audit/epoch"
+	"agentpassport.dev/operator/internal/audit/writer"
 )
 
 // The right to begin an epoch, as a rule of RBAC names it. No object of this kind exists.
@@ -60,28 +60,28 @@ func Authorize(ctx context.Context, c client.Client, namespace string, user auth
 type Gate struct {
 	client    client.Client
 	namespace string
-	options   epoch.Options
+	options   writer.Options
 
 	// working is held by the one who opens or begins.
 	working sync.Mutex
 
 	mu   sync.RWMutex
-	lost *epoch.LostError
+	lost *writer.LostError
 	done bool
-	open chan *epoch.Log
+	open chan *writer.Log
 }
 
 // NewGate is a gate before the log of these options, in the service's namespace.
-func NewGate(c client.Client, namespace string, options epoch.Options) *Gate {
-	return &Gate{client: c, namespace: namespace, options: options, open: make(chan *epoch.Log, 1)}
+func NewGate(c client.Client, namespace string, options writer.Options) *Gate {
+	return &Gate{client: c, namespace: namespace, options: options, open: make(chan *writer.Log, 1)}
 }
 
 // Open returns the log. Where records of it are lost, it waits, with Lost saying so, until Begin was called
 // and the log is open, or the context ends. Any other error is final.
-func (g *Gate) Open(ctx context.Context) (*epoch.Log, error) {
+func (g *Gate) Open(ctx context.Context) (*writer.Log, error) {
 	g.working.Lock()
-	log, err := epoch.Open(ctx, g.options)
-	var lost *epoch.LostError
+	log, err := writer.Open(ctx, g.options)
+	var lost *writer.LostError
 	g.set(errors.As(err, &lost), lost)
 	g.working.Unlock()
 	if lost == nil {
@@ -97,7 +97,7 @@ func (g *Gate) Open(ctx context.Context) (*epoch.Log, error) {
 }
 
 // set notes that the log waits for a new epoch, or that it does not.
-func (g *Gate) set(waits bool, lost *epoch.LostError) {
+func (g *Gate) set(waits bool, lost *writer.LostError) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.done, g.lost = !waits, lost
@@ -117,7 +117,7 @@ func (g *Gate) abandon() error {
 }
 
 // Lost is what was lost, nil while the log is open or being opened: what a readiness probe says.
-func (g *Gate) Lost() *epoch.LostError {
+func (g *Gate) Lost() *writer.LostError {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	return g.lost
@@ -139,11 +139,11 @@ func (g *Gate) Begin(ctx context.Context, user authenticationv1.UserInfo, reason
 	}
 	// What has begun is carried through, whoever has stopped waiting for it.
 	ctx = context.WithoutCancel(ctx)
-	entry, err := epoch.Begin(ctx, g.options, audit.Actor{Username: user.Username}, reason)
+	entry, err := writer.Begin(ctx, g.options, audit.Actor{Username: user.Username}, reason)
 	if err != nil {
 		return audit.Entry{}, err
 	}
-	log, err := epoch.Open(ctx, g.options)
+	log, err := writer.Open(ctx, g.options)
 	if err != nil {
 		return audit.Entry{}, fmt.Errorf("the epoch is begun, and does not open: %w", err)
 	}

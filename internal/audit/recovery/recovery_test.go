@@ -23,6 +23,7 @@ import (
 	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/keys"
 	"agentpassport.dev/operator/internal/audit/recovery"
+	"agentpassport.dev/operator/internal/audit/writer"
 	"agentpassport.dev/operator/test/apiserver"
 )
 
@@ -79,14 +80,14 @@ func user(name string, groups ...string) authenticationv1.UserInfo {
 }
 
 // options are those of a log whose folder is gone, while its head is mirrored.
-func options(t *testing.T) epoch.Options {
+func options(t *testing.T) writer.Options {
 	t.Helper()
 	private, err := keys.Generate(rand.Reader, "agentpassport.dev/auditlog/test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := epoch.Options{Dir: t.TempDir(), Keys: []keys.Private{private}, Clock: testclock.NewFakePassiveClock(noon)}
-	log, err := epoch.Open(t.Context(), o)
+	o := writer.Options{Dir: t.TempDir(), Keys: []keys.Private{private}, Clock: testclock.NewFakePassiveClock(noon)}
+	log, err := writer.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +104,7 @@ func options(t *testing.T) epoch.Options {
 
 func TestALostLogWaitsForSomebodyWithTheRight(t *testing.T) {
 	gate := recovery.NewGate(admin(), world(t), options(t))
-	opened := make(chan *epoch.Log, 1)
+	opened := make(chan *writer.Log, 1)
 	said := make(chan string, 1)
 	logged := funcr.New(func(_, line string) { said <- line }, funcr.Options{})
 	go func() {
@@ -174,7 +175,7 @@ func TestAGateThatIsLeftEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := gate.Open(ctx)
-	var lost *epoch.LostError
+	var lost *writer.LostError
 	if !errors.As(err, &lost) || !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}

@@ -14,9 +14,9 @@ import (
 	"k8s.io/utils/clock"
 
 	"agentpassport.dev/operator/internal/audit"
-	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/recovery"
 	"agentpassport.dev/operator/internal/audit/wire"
+	"agentpassport.dev/operator/internal/audit/writer"
 )
 
 // EpochsPath is where a new epoch is begun (POST) for a log that lost records.
@@ -28,7 +28,7 @@ const maxReason = 16 << 10
 // Recovery is what begins a new epoch; a *recovery.Gate is one.
 type Recovery interface {
 	Begin(ctx context.Context, who authenticationv1.UserInfo, reason string) (audit.Entry, error)
-	Lost() *epoch.LostError
+	Lost() *writer.LostError
 }
 
 // beginning is the body of a request to begin an epoch.

@@ -7,5 +7,6 @@
 // also after a restart. Once an add has failed nobody knows what is on disk, so the log refuses
 // everything until it is opened again: Open reads the whole tree, checks it, and goes on from there.
 //
-// VerifyFolder checks a copy of a log's folder offline, with the public key alone.
+// VerifyFolder checks a copy of a log's folder offline, with the public key alone, on any system. Where a log is
+// written to is a Storage: package posix has the folder.
 package tlog

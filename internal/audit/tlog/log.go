@@ -16,8 +16,8 @@ import (
 	"agentpassport.dev/operator/internal/audit"
 )
 
-// maxBatch is how many records go into the tree at once. It bounds what an answer waits for.
-const maxBatch = 512
+// MaxBatch is how many records go into the tree at once. It bounds what an answer waits for.
+const MaxBatch = 512
 
 // What a batch costs is the files that it writes and syncs, however many records it has. So where several ask
 // at once, a batch of few records waits a moment for more. Who asks alone never waits.
@@ -206,8 +206,8 @@ func (l *Log) Rotate(ctx context.Context, next func(Head) (note.Signer, error)) 
 // Either all are acceptable or none is written. Where the context ends first, nothing is known of
 // them; the same call again finds out.
 func (l *Log) Append(ctx context.Context, records ...audit.Record) ([]audit.Entry, error) {
-	if len(records) > maxBatch {
-		return nil, fmt.Errorf("%d records at once, at most %d", len(records), maxBatch)
+	if len(records) > MaxBatch {
+		return nil, fmt.Errorf("%d records at once, at most %d", len(records), MaxBatch)
 	}
 	// As the first of a trail, to see whether each is acceptable. What comes back is a copy: a caller
 	// that gives up may do with its records what it likes.
@@ -306,7 +306,7 @@ func (l *Log) gather(ctx context.Context, first *request, crowd bool) (batch []*
 			return batch, nil
 		}
 		n += len(next.records)
-		if n > maxBatch {
+		if n > MaxBatch {
 			return batch, next
 		}
 		batch = append(batch, next)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"agentpassport.dev/operator/internal/audit/tlog"
+	"agentpassport.dev/operator/internal/audit/tlog/posix"
 )
 
 // slowDisk takes as long as a test wants for every batch.
@@ -29,7 +30,7 @@ func (s *slowDisk) Append(ctx context.Context, entries [][]byte) error {
 func TestASlowDisk(t *testing.T) {
 	signer, key := keys(t)
 	path := t.TempDir()
-	storage, err := tlog.OpenFolder(path, signer)
+	storage, err := posix.Open(path, signer)
 	if err != nil {
 		t.Fatal(err)
 	}

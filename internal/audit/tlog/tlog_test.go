@@ -29,6 +29,7 @@ import (
 
 	"agentpassport.dev/operator/internal/audit"
 	"agentpassport.dev/operator/internal/audit/tlog"
+	"agentpassport.dev/operator/internal/audit/tlog/posix"
 )
 
 const origin = "agentpassport.dev/audit/test"
@@ -87,7 +88,7 @@ func awaitTessera(t testing.TB) {
 }
 
 func tryOpen(path string, signer note.Signer, key note.Verifier, heads ...[]byte) (*tlog.Log, error) {
-	storage, err := tlog.OpenFolder(path, signer)
+	storage, err := posix.Open(path, signer)
 	if err != nil {
 		return nil, err
 	}
@@ -633,7 +634,7 @@ func TestACrowdSharesBatches(t *testing.T) {
 	path := t.TempDir()
 	signer, key := keys(t)
 	synctest.Test(t, func(t *testing.T) {
-		storage, err := tlog.OpenFolder(path, signer)
+		storage, err := posix.Open(path, signer)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -690,7 +691,7 @@ func TestAnotherOrderIsNotSigned(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	storage, err := tlog.OpenFolder(path, signer)
+	storage, err := posix.Open(path, signer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ const (
 // ErrQuorum means that not enough witnesses have signed. An error that wraps it says what each answered.
 var ErrQuorum = errors.New("too few witnesses have signed the head of the audit log")
 
-// Log is what is witnessed; an *epoch.Log is one.
+// Log is what is witnessed; a *writer.Log is one.
 type Log interface {
 	// Epoch is the tree that is written to.
 	Epoch() uint64

@@ -18,22 +18,23 @@ import (
 	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/keys"
 	"agentpassport.dev/operator/internal/audit/witness"
+	"agentpassport.dev/operator/internal/audit/writer"
 )
 
 var noon = time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
 
-func options(t *testing.T) epoch.Options {
+func options(t *testing.T) writer.Options {
 	t.Helper()
 	private, err := keys.Generate(rand.Reader, "agentpassport.dev/auditlog/test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return epoch.Options{Dir: t.TempDir(), Keys: []keys.Private{private}, Clock: testclock.NewFakePassiveClock(noon)}
+	return writer.Options{Dir: t.TempDir(), Keys: []keys.Private{private}, Clock: testclock.NewFakePassiveClock(noon)}
 }
 
-func open(t *testing.T, o epoch.Options) *epoch.Log {
+func open(t *testing.T, o writer.Options) *writer.Log {
 	t.Helper()
-	log, err := epoch.Open(context.Background(), o)
+	log, err := writer.Open(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func open(t *testing.T, o epoch.Options) *epoch.Log {
 	return log
 }
 
-func add(t *testing.T, log *epoch.Log, prefix string, n int) {
+func add(t *testing.T, log *writer.Log, prefix string, n int) {
 	t.Helper()
 	for i := range n {
 		uid := fmt.Sprint(prefix, i)

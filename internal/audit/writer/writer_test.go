@@ -1,4 +1,4 @@
-package epoch_test
+package writer_test
 
 import (
 	"bytes"
@@ -19,6 +19,7 @@ import (
 	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/keys"
 	"agentpassport.dev/operator/internal/audit/tlog"
+	"agentpassport.dev/operator/internal/audit/writer"
 )
 
 const name = "agentpassport.dev/auditlog/test"
@@ -35,16 +36,16 @@ func generate(t testing.TB) keys.Private {
 }
 
 // options are those of a new log that begins at noon.
-func options(t testing.TB) epoch.Options {
+func options(t testing.TB) writer.Options {
 	t.Helper()
-	return epoch.Options{
+	return writer.Options{
 		Dir: t.TempDir(), Keys: []keys.Private{generate(t)}, Clock: testclock.NewFakePassiveClock(noon),
 	}
 }
 
-func open(t testing.TB, o epoch.Options) *epoch.Log {
+func open(t testing.TB, o writer.Options) *writer.Log {
 	t.Helper()
-	log, err := epoch.Open(context.Background(), o)
+	log, err := writer.Open(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func open(t testing.TB, o epoch.Options) *epoch.Log {
 	return log
 }
 
-func closed(t testing.TB, log *epoch.Log) {
+func closed(t testing.TB, log *writer.Log) {
 	t.Helper()
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
@@ -72,7 +73,7 @@ func record(passport string, after time.Duration) audit.Record {
 }
 
 // fill appends so many issues.
-func fill(t testing.TB, log *epoch.Log, from, to int) []audit.Entry {
+func fill(t testing.TB, log *writer.Log, from, to int) []audit.Entry {
 	t.Helper()
 	var entries []audit.Entry
 	for i := from; i < to; i++ {
@@ -85,7 +86,7 @@ func fill(t testing.TB, log *epoch.Log, from, to int) []audit.Entry {
 	return entries
 }
 
-func state(t testing.TB, log *epoch.Log) *epoch.State {
+func state(t testing.TB, log *writer.Log) *epoch.State {
 	t.Helper()
 	s, err := log.State()
 	if err != nil {
@@ -118,7 +119,7 @@ func TestALogGoesOnWhereItEnded(t *testing.T) {
 	o := options(t)
 	log := open(t, o)
 	first := fill(t, log, 0, 3)
-	if _, err := epoch.Open(context.Background(), o); !errors.Is(err, tlog.ErrInUse) {
+	if _, err := writer.Open(context.Background(), o); !errors.Is(err, tlog.ErrInUse) {
 		t.Fatalf("a second process gets in: %v", err)
 	}
 	o.Mirrored = state(t, log)
@@ -137,10 +138,10 @@ func TestALogGoesOnWhereItEnded(t *testing.T) {
 }
 
 // lossOf opens a log that is not whole.
-func lossOf(t *testing.T, o epoch.Options) *epoch.LostError {
+func lossOf(t *testing.T, o writer.Options) *writer.LostError {
 	t.Helper()
-	_, err := epoch.Open(context.Background(), o)
-	var lost *epoch.LostError
+	_, err := writer.Open(context.Background(), o)
+	var lost *writer.LostError
 	if !errors.As(err, &lost) || !errors.Is(err, audit.ErrBreak) {
 		t.Fatalf("it opens, or says other than that it lost records: %v", err)
 	}
@@ -194,7 +195,7 @@ func TestWhatIsLostIsRefused(t *testing.T) {
 			o.Mirrored = state(t, log)
 			head := log.Head()
 			closed(t, log)
-			if _, err := epoch.Begin(context.Background(), o, audit.Actor{Username: "admin"}, "none"); !errors.Is(err, epoch.ErrWhole) {
+			if _, err := writer.Begin(context.Background(), o, audit.Actor{Username: "admin"}, "none"); !errors.Is(err, writer.ErrWhole) {
 				t.Fatalf("a whole log is begun anew: %v", err)
 			}
 			c.lose(t, o.Dir, earlier)
@@ -204,7 +205,7 @@ func TestWhatIsLostIsRefused(t *testing.T) {
 				t.Fatalf("the lost head is %+v, want %+v", lost, head)
 			}
 			o.Clock = testclock.NewFakePassiveClock(noon.Add(2 * time.Hour))
-			begun, err := epoch.Begin(context.Background(), o, audit.Actor{Username: "admin"}, "the disk broke")
+			begun, err := writer.Begin(context.Background(), o, audit.Actor{Username: "admin"}, "the disk broke")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -239,7 +240,7 @@ func TestOnlyTheLogWritesItsOwnRecords(t *testing.T) {
 	forged.Facts = &audit.Facts{KeyID: "x", Reason: "x"}
 	for _, action := range []audit.Action{audit.KeyRotate, audit.EpochBegin} {
 		forged.Action = action
-		if _, err := log.Append(context.Background(), forged); !errors.Is(err, epoch.ErrOwnRecord) {
+		if _, err := log.Append(context.Background(), forged); !errors.Is(err, writer.ErrOwnRecord) {
 			t.Errorf("%s: %v", action, err)
 		}
 	}
@@ -289,7 +290,7 @@ func TestANewKeySignsFromItsRecordOn(t *testing.T) {
 	closed(t, log)
 
 	o.Keys = []keys.Private{second}
-	if _, err := epoch.Open(context.Background(), o); !errors.Is(err, epoch.ErrNoKey) {
+	if _, err := writer.Open(context.Background(), o); !errors.Is(err, writer.ErrNoKey) {
 		t.Fatalf("it opens without the key that signs: %v", err)
 	}
 }
@@ -319,7 +320,7 @@ func TestKeysThatDoNotHoldAreRefused(t *testing.T) {
 		if err := os.WriteFile(path, []byte(other), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := epoch.Open(context.Background(), o); !errors.Is(err, keys.ErrRing) {
+		if _, err := writer.Open(context.Background(), o); !errors.Is(err, keys.ErrRing) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -383,7 +384,7 @@ func TestACrashInABegin(t *testing.T) {
 	if err := os.RemoveAll(epoch.Folder(o.Dir, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := epoch.Begin(context.Background(), o, audit.Actor{Username: "admin"}, "again"); err != nil {
+	if _, err := writer.Begin(context.Background(), o, audit.Actor{Username: "admin"}, "again"); err != nil {
 		t.Fatal(err)
 	}
 	log = open(t, o)

@@ -1,4 +1,4 @@
-package epoch
+package writer
 
 import (
 	"context"
@@ -8,8 +8,10 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"agentpassport.dev/operator/internal/audit"
+	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/keys"
 	"agentpassport.dev/operator/internal/audit/tlog"
+	"agentpassport.dev/operator/internal/audit/tlog/posix"
 )
 
 // self is the log as the actor of what nobody asked it for by name.
@@ -50,7 +52,7 @@ func (l *Log) rotate(ctx context.Context, next keys.Private) error {
 		if err != nil {
 			return nil, err
 		}
-		if err := tlog.ReplaceFile(filepath.Join(l.dir, KeysFile), ring.Encode()); err != nil {
+		if err := posix.ReplaceFile(filepath.Join(l.dir, epoch.KeysFile), ring.Encode()); err != nil {
 			return nil, err
 		}
 		l.mu.Lock()
@@ -61,8 +63,8 @@ func (l *Log) rotate(ctx context.Context, next keys.Private) error {
 }
 
 // rotated is the record of a key that signs from now on.
-func rotated(name string, epoch uint64, next keys.Public, record audit.Record) audit.Record {
-	origin := keys.Origin(name, epoch)
+func rotated(name string, number uint64, next keys.Public, record audit.Record) audit.Record {
+	origin := keys.Origin(name, number)
 	record.Layer, record.Action, record.Outcome = audit.System, audit.KeyRotate, audit.Success
 	record.Step = string(audit.KeyRotate) + "/" + next.ID()
 	record.Object = audit.Object{Kind: audit.KindAuditLog, Name: origin, UID: audit.LogUID(origin)}

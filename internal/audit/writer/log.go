@@ -1,4 +1,4 @@
-package epoch
+package writer
 
 import (
 	"context"
@@ -14,8 +14,10 @@ import (
 	"k8s.io/utils/clock"
 
 	"agentpassport.dev/operator/internal/audit"
+	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/keys"
 	"agentpassport.dev/operator/internal/audit/tlog"
+	"agentpassport.dev/operator/internal/audit/tlog/posix"
 )
 
 // ErrOwnRecord means that a record is of the log itself: it is written by Begin and AdoptKeys alone.
@@ -31,7 +33,7 @@ type Options struct {
 	// Keys are the private keys, the newest last. The name of the log is theirs.
 	Keys []keys.Private
 	// Mirrored is what is kept elsewhere of the log; nil where nothing is.
-	Mirrored *State
+	Mirrored *epoch.State
 	// Clock says since when a key signs and when an epoch began.
 	Clock clock.PassiveClock
 }
@@ -90,7 +92,7 @@ func open(ctx context.Context, options Options) (*Log, error) {
 		return nil, err
 	}
 	signer := active.Signer(survey.epoch)
-	storage, err := tlog.OpenFolder(Folder(options.Dir, survey.epoch), signer)
+	storage, err := posix.Open(epoch.Folder(options.Dir, survey.epoch), signer)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +115,7 @@ func (l *Log) readBegin(ctx context.Context) error {
 	if l.epoch == 1 {
 		return nil
 	}
-	entry, err := tlog.ReadEntry(ctx, client.FileFetcher{Root: Folder(l.dir, l.epoch)}, 0, l.log.Head().Size)
+	entry, err := tlog.ReadEntry(ctx, client.FileFetcher{Root: epoch.Folder(l.dir, l.epoch)}, 0, l.log.Head().Size)
 	if err != nil {
 		return err
 	}
@@ -169,19 +171,19 @@ func (l *Log) Ring() *keys.Ring {
 }
 
 // State is what is to be kept elsewhere of the log, as it is now on disk.
-func (l *Log) State() (State, error) {
+func (l *Log) State() (epoch.State, error) {
 	// The keys after the head: a head never comes with keys that are older than it.
-	state := State{Epoch: l.epoch, Checkpoint: l.Checkpoint()}
-	witnessed, err := os.ReadFile(filepath.Join(Folder(l.dir, l.epoch), WitnessedFile))
+	state := epoch.State{Epoch: l.epoch, Checkpoint: l.Checkpoint()}
+	witnessed, err := os.ReadFile(filepath.Join(epoch.Folder(l.dir, l.epoch), epoch.WitnessedFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return State{}, err
+		return epoch.State{}, err
 	}
 	ring := l.Ring()
 	state.Keys = ring.Encode()
 	// What is witnessed may by now be newer than the head that was read first.
 	head, err := ring.Heads(l.epoch).OpenHead(state.Checkpoint)
 	if err != nil {
-		return State{}, err
+		return epoch.State{}, err
 	}
 	if newest, err := ring.Heads(l.epoch).OpenHead(witnessed); err == nil && newest.Size <= head.Size {
 		state.Witnessed = witnessed
@@ -191,14 +193,16 @@ func (l *Log) State() (State, error) {
 
 // SaveWitnessed puts a head with its cosignatures beside the checkpoint.
 func (l *Log) SaveWitnessed(checkpoint []byte) error {
-	return tlog.ReplaceFile(filepath.Join(Folder(l.dir, l.epoch), WitnessedFile), checkpoint)
+	return posix.ReplaceFile(filepath.Join(epoch.Folder(l.dir, l.epoch), epoch.WitnessedFile), checkpoint)
 }
 
 // Epochs are the epochs that can be read, in order. Those whose folder was lost are not among them.
-func (l *Log) Epochs() ([]uint64, error) { return Folders(l.dir) }
+func (l *Log) Epochs() ([]uint64, error) { return epoch.Folders(l.dir) }
 
 // Reader reads an epoch as tlog-tiles lays it out: the newest, or an old one, as far as that is there.
-func (l *Log) Reader(epoch uint64) tlog.Reader { return client.FileFetcher{Root: Folder(l.dir, epoch)} }
+func (l *Log) Reader(number uint64) tlog.Reader {
+	return client.FileFetcher{Root: epoch.Folder(l.dir, number)}
+}
 
 // Close ends the log after the batch that is in flight.
 func (l *Log) Close() error {

@@ -1,4 +1,4 @@
-package epoch
+package writer
 
 import (
 	"errors"
@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 
 	"agentpassport.dev/operator/internal/audit"
+	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/keys"
 	"agentpassport.dev/operator/internal/audit/tlog"
+	"agentpassport.dev/operator/internal/audit/tlog/posix"
 )
 
 // survey is what is known of a log before its records are read.
@@ -29,7 +31,7 @@ type survey struct {
 // something cannot be read.
 func look(options Options) (*survey, error) {
 	s := &survey{epoch: 1}
-	folders, err := Folders(options.Dir)
+	folders, err := epoch.Folders(options.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -38,14 +40,14 @@ func look(options Options) (*survey, error) {
 		newest = folders[len(folders)-1]
 		s.epoch = newest
 	}
-	s.ring, err = ReadRing(options.Dir)
+	s.ring, err = epoch.ReadRing(options.Dir)
 	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
 	case err != nil && !missing:
 		return nil, fmt.Errorf("%w; bring the file back from a copy, or from the ConfigMap that mirrors it", err)
 	case missing && newest > 0 && options.Mirrored == nil:
 		return nil, fmt.Errorf("%s is missing, and nothing else says which keys signed the records in %s: bring it back from a copy",
-			KeysFile, options.Dir)
+			epoch.KeysFile, options.Dir)
 	}
 	if options.Mirrored == nil {
 		return s, nil
@@ -57,8 +59,8 @@ func look(options Options) (*survey, error) {
 }
 
 // mirrored takes in what is kept elsewhere.
-func (s *survey) mirrored(state State, newest uint64, missing bool) error {
-	ring, head, err := OpenState(state)
+func (s *survey) mirrored(state epoch.State, newest uint64, missing bool) error {
+	ring, head, err := epoch.OpenState(state)
 	if err != nil {
 		return err
 	}
@@ -70,13 +72,29 @@ func (s *survey) mirrored(state State, newest uint64, missing bool) error {
 		// It was not mirrored since a new epoch was begun. What it covers was lost then, or before.
 		return nil
 	case state.Epoch > newest:
-		s.lost = &LostError{Epoch: state.Epoch, Head: head, Cause: fmt.Errorf("%w: there is no folder %s%d", audit.ErrBreak, folderPrefix, state.Epoch)}
+		s.lost = &LostError{Epoch: state.Epoch, Head: head, Cause: fmt.Errorf("%w: there is no folder %s", audit.ErrBreak, epoch.Folder("", state.Epoch))}
 	case missing:
-		s.lost = &LostError{Epoch: state.Epoch, Head: head, Cause: fmt.Errorf("%w: there is no %s", audit.ErrBreak, KeysFile)}
+		s.lost = &LostError{Epoch: state.Epoch, Head: head, Cause: fmt.Errorf("%w: there is no %s", audit.ErrBreak, epoch.KeysFile)}
 	}
 	s.epoch, s.known = state.Epoch, head
-	s.marks, err = state.marks(s.ring)
+	s.marks, err = marks(state, s.ring)
 	return err
+}
+
+// marks are the heads of a State, for the tree of its epoch.
+func marks(state epoch.State, ring *keys.Ring) ([]tlog.Mark, error) {
+	var heads []tlog.Mark
+	for from, raw := range map[string][]byte{"the mirrored head": state.Checkpoint, "the witnessed head": state.Witnessed} {
+		if len(raw) == 0 {
+			continue
+		}
+		head, err := ring.Heads(state.Epoch).OpenHead(raw)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", from, err)
+		}
+		heads = append(heads, tlog.Mark{Head: head, From: from})
+	}
+	return heads, nil
 }
 
 // sign finds the private key that signs, and makes the ring of a new log.
@@ -99,13 +117,13 @@ func (s *survey) sign(options Options) (keys.Private, error) {
 }
 
 func (s *survey) save(dir string) error {
-	return tlog.ReplaceFile(filepath.Join(dir, KeysFile), s.ring.Encode())
+	return posix.ReplaceFile(filepath.Join(dir, epoch.KeysFile), s.ring.Encode())
 }
 
 // loses is the LostError of an epoch that was read and does not hold.
 func (s *survey) loses(dir string, cause error) *LostError {
 	lost := &LostError{Epoch: s.epoch, Head: s.known, Cause: cause}
-	raw, err := os.ReadFile(filepath.Join(Folder(dir, s.epoch), "checkpoint"))
+	raw, err := os.ReadFile(filepath.Join(epoch.Folder(dir, s.epoch), "checkpoint"))
 	if err != nil {
 		return lost
 	}

@@ -1,13 +1,11 @@
-package plugin
+package main
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"net/url"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,23 +49,32 @@ var (
 	krewSum     = regexp.MustCompile(`^[a-f0-9]{64}$`)
 )
 
-func fill(t *testing.T, directory string) ([]byte, error) {
+// fillKrew runs fill.sh on a directory of archives.
+func fillKrew(t *testing.T, directory string) ([]byte, error) {
 	t.Helper()
-	return exec.CommandContext(t.Context(), "../../hack/krew/fill.sh", "v1.2.3", "https://releases.example.com/v1.2.3", directory).CombinedOutput()
+	return exec.CommandContext(t.Context(), "../krew/fill.sh", "v1.2.3", "https://releases.example.com/v1.2.3", directory).CombinedOutput()
 }
 
+// The manifest has every archive of the plugin that a release makes, under the name that it has there.
 func TestKrewManifest(t *testing.T) {
-	archives := t.TempDir()
-	if out, err := fill(t, archives); err == nil || !strings.Contains(string(out), "has no kubectl-passport_v1.2.3_linux_amd64.tar.gz") {
+	const plugin = "kubectl-passport"
+	r := &release{out: t.TempDir(), version: "v1.2.3"}
+	var err error
+	if r.config, err = readConfig("release.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := fillKrew(t, r.out); err == nil || !strings.Contains(string(out), "has no kubectl-passport_1.2.3_linux_amd64.tar.gz") {
 		t.Fatalf("without archives: %v, %s", err, out)
 	}
-	platforms := []string{"linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64", "windows_amd64"}
+	released := slices.IndexFunc(r.Archives, func(one archive) bool { return one.Command == plugin })
+	platforms := r.Archives[released].Platforms
 	for _, platform := range platforms {
-		if err := os.WriteFile(filepath.Join(archives, "kubectl-passport_v1.2.3_"+platform+".tar.gz"), []byte(platform), 0o600); err != nil {
+		name, _ := r.archiveNames(plugin, platform)
+		if err := r.write(name, []byte(platform)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	filled, err := fill(t, archives)
+	filled, err := fillKrew(t, r.out)
 	if err != nil {
 		t.Fatalf("%v: %s", err, filled)
 	}
@@ -84,30 +91,32 @@ func TestKrewManifest(t *testing.T) {
 	if len(spec.Platforms) != len(platforms) {
 		t.Fatalf("%d platforms, want %d", len(spec.Platforms), len(platforms))
 	}
-	for i, platform := range spec.Platforms {
-		checkPlatform(t, platform, platforms[i])
+	for i, platform := range platforms {
+		name, binary := r.archiveNames(plugin, platform)
+		checkKrewPlatform(t, spec.Platforms[i], platform, name, append([]string{binary}, r.Files...))
 	}
 }
 
-func checkPlatform(t *testing.T, platform krewPlatform, want string) {
+// checkKrewPlatform compares one platform of the manifest with its archive, whose content is the platform's name here. The
+// first of the files in it is the plugin.
+func checkKrewPlatform(t *testing.T, got krewPlatform, platform, name string, files []string) {
 	t.Helper()
-	sum := sha256.Sum256([]byte(want))
-	labels := platform.Selector.MatchLabels
-	uri, err := url.Parse(platform.URI)
-	if err != nil || uri.Scheme != "https" || !strings.HasSuffix(uri.Path, "_"+want+".tar.gz") {
-		t.Errorf("%s: uri %q", want, platform.URI)
+	sum := sha256.Sum256([]byte(platform))
+	labels := got.Selector.MatchLabels
+	if got.URI != "https://releases.example.com/v1.2.3/"+name {
+		t.Errorf("%s: uri %q, want one that ends with %s", platform, got.URI, name)
 	}
-	if labels["os"]+"_"+labels["arch"] != want || !krewSum.MatchString(platform.Sha256) || platform.Sha256 != hex.EncodeToString(sum[:]) {
-		t.Errorf("%s: %+v", want, platform)
+	if labels["os"]+"/"+labels["arch"] != platform || !krewSum.MatchString(got.Sha256) || got.Sha256 != hex.EncodeToString(sum[:]) {
+		t.Errorf("%s: %+v", platform, got)
 	}
-	there := false
-	for _, file := range platform.Files {
-		there = there || file.From == platform.Bin
-		if file.From == "" || file.To == "" {
-			t.Errorf("%s: %+v", want, file)
+	var taken []string
+	for _, file := range got.Files {
+		taken = append(taken, file.From)
+		if file.To != "." {
+			t.Errorf("%s: %+v", platform, file)
 		}
 	}
-	if !there || strings.HasSuffix(platform.Bin, ".exe") != (labels["os"] == "windows") {
-		t.Errorf("%s: bin %q is not among %+v", want, platform.Bin, platform.Files)
+	if got.Bin != files[0] || !slices.Equal(taken, files) {
+		t.Errorf("%s: it runs %s and takes %v, the archive has %v", platform, got.Bin, taken, files)
 	}
 }

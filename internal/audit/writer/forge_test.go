@@ -1,4 +1,4 @@
-package epoch_test
+package writer_test
 
 import (
 	"bytes"

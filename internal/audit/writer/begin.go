@@ -1,4 +1,4 @@
-package epoch
+package writer
 
 import (
 	"context"
@@ -11,9 +11,14 @@ import (
 	"github.com/transparency-dev/tessera/client"
 
 	"agentpassport.dev/operator/internal/audit"
+	"agentpassport.dev/operator/internal/audit/epoch"
 	"agentpassport.dev/operator/internal/audit/keys"
 	"agentpassport.dev/operator/internal/audit/tlog"
+	"agentpassport.dev/operator/internal/audit/tlog/posix"
 )
+
+// unfinished is the end of the name of a folder that is not an epoch yet.
+const unfinished = ".new"
 
 // ErrWhole means that the log holds all that it signed, as far as is known: there is nothing to begin anew.
 var ErrWhole = errors.New("nothing of the audit log is lost: no new epoch is begun")
@@ -55,7 +60,7 @@ func begin(ctx context.Context, options Options, actor audit.Actor, reason strin
 	if err := s.save(options.Dir); err != nil {
 		return audit.Entry{}, err
 	}
-	kept := Rest(ctx, options.Dir, lost.Epoch)
+	kept := rest(ctx, options.Dir, lost.Epoch)
 	record := begun(s.ring.Name(), lost, kept, reason)
 	record.Actor, record.Time = actor, options.Clock.Now().UTC()
 	return first(ctx, options.Dir, s.ring, active, lost.Epoch+1, record)
@@ -82,18 +87,18 @@ func begun(name string, lost *LostError, kept tlog.Head, reason string) audit.Re
 }
 
 // first makes an epoch with its first record, whole or not at all.
-func first(ctx context.Context, dir string, ring *keys.Ring, active keys.Private, epoch uint64, record audit.Record) (audit.Entry, error) {
-	folder := Folder(dir, epoch)
+func first(ctx context.Context, dir string, ring *keys.Ring, active keys.Private, number uint64, record audit.Record) (audit.Entry, error) {
+	folder := epoch.Folder(dir, number)
 	temporary := folder + unfinished
 	if err := os.RemoveAll(temporary); err != nil {
 		return audit.Entry{}, err
 	}
-	signer := active.Signer(epoch)
-	storage, err := tlog.OpenFolder(temporary, signer)
+	signer := active.Signer(number)
+	storage, err := posix.Open(temporary, signer)
 	if err != nil {
 		return audit.Entry{}, err
 	}
-	log, err := tlog.OpenMarked(ctx, storage, signer, ring.Heads(epoch), nil)
+	log, err := tlog.OpenMarked(ctx, storage, signer, ring.Heads(number), nil)
 	if err != nil {
 		return audit.Entry{}, err
 	}
@@ -104,16 +109,16 @@ func first(ctx context.Context, dir string, ring *keys.Ring, active keys.Private
 	if err := os.Rename(temporary, folder); err != nil {
 		return audit.Entry{}, err
 	}
-	entries[0].Epoch = epoch
-	return entries[0], tlog.SyncDir(filepath.Clean(dir))
+	entries[0].Epoch = number
+	return entries[0], posix.SyncDir(filepath.Clean(dir))
 }
 
-// Rest is how much of an epoch is there and holds, by its hashes and links alone, and the root of that:
+// rest is how much of an epoch is there and holds, by its hashes and links alone, and the root of that:
 // what the first record of the next epoch says was kept.
-func Rest(ctx context.Context, dir string, epoch uint64) tlog.Head {
-	reader := client.FileFetcher{Root: Folder(dir, epoch)}
+func rest(ctx context.Context, dir string, number uint64) tlog.Head {
+	reader := client.FileFetcher{Root: epoch.Folder(dir, number)}
 	best := tlog.Head{}
-	for _, size := range tlog.Sizes(ctx, Folder(dir, epoch)) {
+	for _, size := range tlog.Sizes(ctx, epoch.Folder(dir, number)) {
 		// Its last tiles are named by the size of the tree, and it is not known which of these is there.
 		if kept, _ := tlog.VerifyRest(ctx, reader, size, nil, nil); kept.Size > best.Size {
 			best = kept
