@@ -12,7 +12,7 @@ import (
 	helmcmd "helm.sh/helm/v4/pkg/cmd"
 )
 
-// The commands of the README and then of docs/install.md, as they stand, in their order. Where a cluster would start Pods,
+// The commands of the README and then of docs/install.md, but for those without Helm, as they stand, in their order. Where a cluster would start Pods,
 // the suite starts what is in them.
 var _ = Describe("The guide", Ordered, func() {
 	It("goes from an empty cluster to a reviewed mission, and back", func(ctx SpecContext) {
@@ -21,7 +21,8 @@ var _ = Describe("The guide", Ordered, func() {
 		Expect(len(commands)).To(BeNumerically(">", 12))
 		page, err := os.ReadFile(root + "/docs/install.md")
 		Expect(err).NotTo(HaveOccurred())
-		more := commandsOf(string(page))
+		helms, _, _ := strings.Cut(string(page), "\n## Without Helm\n")
+		more := commandsOf(helms)
 		Expect(len(more)).To(BeNumerically(">", 5))
 		commands = append(commands, more...)
 
