@@ -41,12 +41,16 @@ build: bin/manager bin/auditlog bin/gateway bin/mission bin/kubectl-passport ## 
 test: bin/manager ## Every test: unit, real API server, end to end. PACKAGES and TESTFLAGS narrow it.
 	@CGO_ENABLED=0 go run -modfile=hack/tools/go.mod -tags=remove_all_sd github.com/prometheus/prometheus/cmd/promtool --version >/dev/null # built before the tests, not beside them
 	@echo "make test: race detector $(if $(RACE),on,off (no C compiler found))"
-	@assets="$$($(PLAYGROUND) assets)" && export KUBEBUILDER_ASSETS="$$assets" && status=0; \
-	  CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -shuffle=on -timeout=45m $(TESTFLAGS) $(PACKAGES) || status=1; \
-	  $(if $(SWEPT),hack/sweeps.sh $(TESTFLAGS) || status=1;) exit $$status
+	@assets="$$($(PLAYGROUND) assets --controller-manager)" && export KUBEBUILDER_ASSETS="$$assets" && status=0; \
+	  CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -shuffle=on -timeout=45m $(TESTFLAGS) $(RACED) || status=1; \
+	  $(if $(SWEPT),BESIDE="$(if $(SPLIT),$(PLAIN))" hack/sweeps.sh $(TESTFLAGS) || status=1;) exit $$status
 
 # The sweeps of the controllers skip themselves under the race detector: see internal/controller/sweep_test.go.
 SWEPT = $(and $(RACE),$(filter ./... ./internal/... ./internal/controller/... ./internal/controller,$(PACKAGES)))
+# Suites that do little themselves: they are played beside the sweeps, and without the race detector too.
+PLAIN = ./test/chart ./test/docs
+SPLIT = $(and $(RACE),$(filter ./...,$(PACKAGES)))
+RACED = $(if $(SPLIT),$$(go list ./... | grep -vxF "$$(go list $(PLAIN))"),$(PACKAGES))
 
 .PHONY: bench
 bench: bin/manager bin/gateway ## Measure: issue rates against the ceiling of the API server, and what a call through the gateway costs.

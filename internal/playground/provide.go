@@ -27,7 +27,7 @@ type Provider struct {
 	Root string
 	// Screen is where it says which way it takes, and how long that takes.
 	Screen *Screen
-	// ControllerManager asks for kube-controller-manager too; only garbage collection needs it.
+	// ControllerManager asks for kube-controller-manager too: garbage collection needs it, and Pods.
 	ControllerManager bool
 	// Clock measures builds.
 	Clock clock.PassiveClock

@@ -10,7 +10,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -28,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
+	"agentpassport.dev/operator/internal/playground"
 	"agentpassport.dev/operator/test/apiserver"
 	"agentpassport.dev/operator/test/process"
 )
@@ -72,8 +72,8 @@ func Start(ctx context.Context, options Options) (_ *Cluster, err error) {
 	}
 	environment := &envtest.Environment{}
 	apiServer := environment.ControlPlane.GetAPIServer()
-	apiServer.SecureServing.Address = nodeAddress.String()
-	if apiServer.SecureServing.Port, err = freePort(); err != nil {
+	apiServer.Address = nodeAddress.String()
+	if apiServer.Port, err = freePort(); err != nil {
 		return nil, err
 	}
 	apiServer.Configure().
@@ -94,21 +94,28 @@ func Start(ctx context.Context, options Options) (_ *Cluster, err error) {
 	if err := c.startControllers(ctx, dir, options.Log); err != nil {
 		return nil, err
 	}
-	return c, c.startNode(life, dir, options)
+	if err := c.startNode(life, dir, options); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // startControllers starts kube-controller-manager as an administrator.
 func (c *Cluster) startControllers(ctx context.Context, dir string, log io.Writer) (err error) {
+	binary, err := playground.ControllerManager(ctx)
+	if err != nil {
+		return err
+	}
 	ca := filepath.Join(dir, "ca.crt")
 	if err := os.WriteFile(ca, c.Config("").CAData, 0o600); err != nil {
 		return err
 	}
-	c.controllers, err = process.Start(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kube-controller-manager"), "", log,
+	c.controllers, err = process.Start(binary, "", log,
 		"--kubeconfig="+c.AdminKubeconfig(), "--leader-elect=false", "--root-ca-file="+ca,
 		"--bind-address=127.0.0.1", "--controllers="+strings.Join(controllers, ","), "--concurrent-gc-syncs=2",
 		"--pvclaimbinder-sync-period=1s")
 	if err != nil {
-		return fmt.Errorf("kube-controller-manager, which `make test` builds: %w", err)
+		return err
 	}
 	account := &corev1.ServiceAccount{}
 	return wait.PollUntilContextTimeout(ctx, pace, time.Minute, true, func(ctx context.Context) (bool, error) {
@@ -139,7 +146,7 @@ func (c *Cluster) startNode(ctx context.Context, dir string, options Options) er
 	}); err != nil {
 		return err
 	}
-	if err := c.node.persistent(ctx, storageClass, resource.MustParse("20Gi"), 6); err != nil {
+	if err := c.node.persistent(ctx, storageClass, resource.MustParse("20Gi"), 12); err != nil {
 		return err
 	}
 	port, err := c.node.serve(ctx)

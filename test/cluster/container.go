@@ -135,7 +135,7 @@ func (c *container) prepare(ctx context.Context, args []string) *exec.Cmd {
 	cmd.Dir, cmd.Env = "/", c.env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: c.root}
 	if c.user >= 0 {
-		id := uint32(c.user) //nolint:gosec // no user is negative here
+		id := uint32(c.user)
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: id, Gid: id}
 	}
 	return cmd
@@ -155,13 +155,13 @@ func (c *container) resolve(name string) string {
 }
 
 // start starts the container's process.
-func (c *container) start() error {
+func (c *container) start(ctx context.Context) error {
 	log, err := os.OpenFile(c.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	cmd := c.prepare(context.Background(), append(slices.Clone(c.spec.Command), c.spec.Args...))
+	cmd := c.prepare(context.WithoutCancel(ctx), append(slices.Clone(c.spec.Command), c.spec.Args...))
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := c.wire.within(cmd.Start); err != nil {
 		return err
@@ -189,18 +189,18 @@ func terminated(err error, began metav1.Time) *corev1.ContainerStateTerminated {
 		state.Reason, state.ExitCode, state.Message = "Error", 1, err.Error()
 		var exit *exec.ExitError
 		if errors.As(err, &exit) && exit.ExitCode() >= 0 {
-			state.ExitCode = int32(exit.ExitCode()) //nolint:gosec // of one byte
+			state.ExitCode = int32(exit.ExitCode())
 		}
 	}
 	return state
 }
 
 // restart starts a container again that has ended.
-func (c *container) restart() error {
+func (c *container) restart(ctx context.Context) error {
 	c.mu.Lock()
 	c.restarts++
 	c.mu.Unlock()
-	return c.start()
+	return c.start(ctx)
 }
 
 // stop asks the process to end, and kills it where it lasts longer.

@@ -41,10 +41,10 @@ func internet(ctx context.Context, authorities string, hosts []string, handler h
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Dir(authorities), 0o755); err != nil { //nolint:gosec // as in an image
+	if err := os.MkdirAll(filepath.Dir(authorities), 0o755); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(authorities, certificate, 0o644); err != nil { //nolint:gosec // as in an image
+	if err := os.WriteFile(authorities, certificate, 0o644); err != nil {
 		return "", err
 	}
 	listener, err := tls.Listen("tcp", net.JoinHostPort(internetAddress.String(), "443"), &tls.Config{

@@ -51,7 +51,7 @@ func (n *node) serve(ctx context.Context) (int32, error) {
 	if !ok {
 		return 0, errors.New("the kubelet has no TCP address")
 	}
-	return int32(address.Port), nil //nolint:gosec // a port
+	return int32(address.Port), nil
 }
 
 // serveLogs gives what a container has printed; with tailLines the last lines.

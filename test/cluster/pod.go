@@ -59,7 +59,7 @@ func (n *node) newPod(object *corev1.Pod) (*pod, error) {
 			return nil, fmt.Errorf("this node has no image %s", spec.Image)
 		}
 		root := filepath.Join(p.dir, "root", spec.Name)
-		if err := os.MkdirAll(filepath.Join(root, "tmp"), 0o755); err != nil { //nolint:gosec // as in an image
+		if err := os.MkdirAll(filepath.Join(root, "tmp"), 0o755); err != nil {
 			return nil, err
 		}
 		c := &container{spec: spec, image: image, wire: line, root: root, log: filepath.Join(p.dir, spec.Name+".log"), user: user}
@@ -73,11 +73,11 @@ func (n *node) newPod(object *corev1.Pod) (*pod, error) {
 
 // userOf gives the user that a Pod runs as, -1 where the namespace has no other than the suite's.
 func (n *node) userOf(object *corev1.Pod) int {
-	context := object.Spec.SecurityContext
-	if !n.manyUsers || context == nil || context.RunAsUser == nil {
+	as := object.Spec.SecurityContext
+	if !n.manyUsers || as == nil || as.RunAsUser == nil {
 		return -1
 	}
-	return int(*context.RunAsUser)
+	return int(*as.RunAsUser)
 }
 
 // run runs the Pod until it has ended or is to end.
@@ -94,7 +94,7 @@ func (p *pod) run(ctx context.Context) {
 		case !assembled:
 			assembled, p.waits = true, ""
 			for _, c := range p.containers {
-				if err := errors.Join(c.assemble(p.volumes, p.node.hosts), c.start()); err != nil {
+				if err := errors.Join(c.assemble(p.volumes, p.node.hosts), c.start(ctx)); err != nil {
 					p.node.log("pod %s: %v", p.object.Name, err)
 					p.waits, assembled = err.Error(), false
 				}
@@ -131,7 +131,7 @@ func (p *pod) tend(ctx context.Context) {
 			p.object.Spec.RestartPolicy == corev1.RestartPolicyOnFailure && ended.ExitCode == 0:
 		case time.Since(ended.FinishedAt.Time) > time.Second:
 			p.node.log("pod %s: %s ended with %d and starts again", p.object.Name, c.spec.Name, ended.ExitCode)
-			if err := c.restart(); err != nil {
+			if err := c.restart(ctx); err != nil {
 				p.node.log("pod %s: %v", p.object.Name, err)
 			}
 		}

@@ -44,7 +44,7 @@ func newServices(c client.Client, hosts, outside string, log func(string, ...any
 		client: c, hosts: hosts, own: string(own) + "\n" + outside, log: log,
 		listeners: map[string]net.Listener{}, targets: map[string][]string{},
 	}
-	if err := os.WriteFile(hosts, []byte(s.own), 0o644); err != nil { //nolint:gosec // every Pod reads it
+	if err := os.WriteFile(hosts, []byte(s.own), 0o644); err != nil {
 		return nil, err
 	}
 	// What runs beside the Pods has the same names.
@@ -73,15 +73,15 @@ func (s *services) run(ctx context.Context) {
 // sync listens for each Service, and writes the names anew where they have changed.
 func (s *services) sync(ctx context.Context) error {
 	var all corev1.ServiceList
-	var slices discoveryv1.EndpointSliceList
-	if err := errors.Join(s.client.List(ctx, &all), s.client.List(ctx, &slices)); err != nil {
+	var endpoints discoveryv1.EndpointSliceList
+	if err := errors.Join(s.client.List(ctx, &all), s.client.List(ctx, &endpoints)); err != nil {
 		return err
 	}
 	var names []string
 	targets := map[string][]string{}
 	for i := range all.Items {
 		service := &all.Items[i]
-		of := endpointsOf(service, slices.Items)
+		of := endpointsOf(service, endpoints.Items)
 		if service.Spec.ClusterIP == corev1.ClusterIPNone {
 			for _, one := range of {
 				names = append(names, line(one.address, service, ""))
@@ -167,7 +167,7 @@ func (s *services) name(names []string) error {
 	if held, err := os.ReadFile(s.hosts); err == nil && string(held) == text {
 		return nil
 	}
-	return os.WriteFile(s.hosts, []byte(text), 0o644) //nolint:gosec // every Pod reads it
+	return os.WriteFile(s.hosts, []byte(text), 0o644)
 }
 
 // line is one of the file of hosts.

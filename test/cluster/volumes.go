@@ -41,7 +41,7 @@ func (v *volumes) fill(ctx context.Context) error {
 			return fmt.Errorf("volume %s: %w", volume.Name, err)
 		}
 		at := v.path(volume.Name)
-		if err := os.MkdirAll(at, 0o755); err != nil { //nolint:gosec // the Pod's user reads it
+		if err := os.MkdirAll(at, 0o755); err != nil {
 			return err
 		}
 		if err := v.own(at); err != nil {
@@ -175,7 +175,7 @@ func (v *volumes) write(path string, data []byte) error {
 	if held, err := os.ReadFile(path); err == nil && bytes.Equal(held, data) {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // the Pod's user reads it
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
 	if err := os.WriteFile(path+"~", data, 0o400); err != nil {
@@ -254,7 +254,7 @@ func mount(from, to string, readOnly bool) error {
 		return err
 	}
 	const kept = unix.ST_NOSUID | unix.ST_NODEV | unix.ST_NOEXEC | unix.ST_NOATIME | unix.ST_NODIRATIME | unix.ST_RELATIME
-	flags := uintptr(of.Flags&kept) | unix.MS_BIND | unix.MS_REMOUNT | unix.MS_RDONLY //nolint:gosec // they are bits
+	flags := uintptr(of.Flags&kept) | unix.MS_BIND | unix.MS_REMOUNT | unix.MS_RDONLY
 	if err := unix.Mount("", to, "", flags, ""); err != nil {
 		return fmt.Errorf("keep %s as it is: %w", to, err)
 	}
@@ -264,12 +264,12 @@ func mount(from, to string, readOnly bool) error {
 // place makes the directory or the empty file that something is mounted at.
 func place(at string, mode fs.FileMode) error {
 	if mode.IsDir() {
-		return os.MkdirAll(at, 0o755) //nolint:gosec // as in an image
+		return os.MkdirAll(at, 0o755)
 	}
-	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil { //nolint:gosec // as in an image
+	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(at, os.O_CREATE|os.O_RDONLY, 0o644) //nolint:gosec // as in an image
+	file, err := os.OpenFile(at, os.O_CREATE|os.O_RDONLY, 0o644)
 	if err != nil {
 		return err
 	}

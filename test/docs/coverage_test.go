@@ -13,14 +13,10 @@ import (
 
 // elsewhere says of pages, and of sections (PAGE#SECTION), who else plays their commands, or why nobody does.
 var elsewhere = map[string]string{
-	"CONTRIBUTING.md":  "`make test`, `make lint` and `make verify` are what .ci/run runs; `make run` is in internal/playground/session_test.go",
-	"README.md#Try it": "`make test` is what .ci/run runs; `make run` is in internal/playground/session_test.go",
-	"README.md#From an empty cluster to a reviewed mission": "test/chart/guide_test.go",
+	"CONTRIBUTING.md":                    "`make test`, `make lint` and `make verify` are what .ci/run runs; `make run` is in internal/playground/session_test.go",
+	"README.md#Try it":                   "`make test` is what .ci/run runs; `make run` is in internal/playground/session_test.go",
 	"docs/development.md":                "how this suite is run",
 	"docs/documents.md":                  "test/plugin/docs_test.go",
-	"docs/install.md#What Helm installs": "test/chart/guide_test.go",
-	"docs/install.md#Upgrade":            "test/chart/guide_test.go",
-	"docs/install.md#Uninstall":          "test/chart/guide_test.go",
 	"docs/kubectl-plugin.md":             "test/plugin/docs_test.go",
 	"docs/pipelines.md#A whole pipeline": "test/gate/pipeline_test.go",
 	"docs/playground.md":                 "internal/playground/session_test.go",

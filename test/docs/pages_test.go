@@ -226,6 +226,27 @@ kubectl scale deployment -n agent-passport-system agent-passport-manager --repli
 		after: "kubectl get namespaces; kubectl get crds; kubectl get persistentvolumes",
 		says:  []string{`\nagents +Active`, `Released +agent-passport-system/log-agent-passport-auditlog-0`},
 	},
+	// The cluster is empty again, and Helm comes to it.
+	{
+		page: "README.md", section: "From an empty cluster to a reviewed mission",
+		before: "kubectl delete namespace agents",
+		// The admission policies learn of the CRDs some seconds later.
+		open: map[string]string{"kubectl create namespace agents": `kubectl create namespace agents
+until kubectl create --dry-run=server -f config/samples/agentpassport.yaml; do sleep 0.2; done`},
+		says: []string{
+			`\nfirst-mission +support-bot +Active +Issued `,
+			`\nfirst-mission +first-mission +support-bot +Flagged +undeclared_service +True +Approved `,
+		},
+	},
+	{page: "docs/install.md", section: "What Helm installs", says: []string{`agent-passport-gateway-1 +1/1 +Running`}},
+	{page: "docs/install.md", section: "Upgrade", after: "ready; kubectl get pods -n agent-passport-system", says: []string{`agent-passport-gateway-2 +1/1 +Running`}},
+	{
+		page: "docs/install.md", section: "Uninstall",
+		before: `sed 's/answer-ticket-4711/lives/; s/github/notion/' config/samples/passport.yaml | kubectl create -f -
+kubectl wait -n agents --for=condition=Ready passport/lives --timeout=1m`,
+		after: "kubectl get crds -l app.kubernetes.io/part-of=agent-passport",
+		says:  []string{`release "passports" uninstalled`, `No resources found`},
+	},
 }
 
 // runbooks are read where something waits for a review, and nothing is wrong.

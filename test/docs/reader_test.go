@@ -103,6 +103,7 @@ func desk() string {
 	for _, name := range []string{"Makefile", "go.mod", "go.sum", "api", "cmd", "charts", "config", "docs", "hack", "internal", "pkg"} {
 		Expect(os.Symlink(filepath.Join(root, name), filepath.Join(dir, name))).To(Succeed())
 	}
+	Expect(os.Symlink(bin, filepath.Join(dir, "bin"))).To(Succeed())
 	return dir
 }
 

@@ -7,6 +7,7 @@ package docs
 import (
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -53,10 +54,16 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	root, err = filepath.Abs("../..")
 	Expect(err).NotTo(HaveOccurred())
 	bin = filepath.Join(GinkgoT().TempDir(), "bin")
+	// What is built in one directory is up to date for the same project in another.
+	GinkgoT().Setenv("GOFLAGS", "-buildvcs=false")
 	for _, command := range []string{"manager", "auditlog", "gateway", "mission", "kubectl-passport"} {
 		_, err := process.Build(ctx, root, bin, command)
 		Expect(err).NotTo(HaveOccurred())
 	}
+	helm := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(bin, "helm"), "helm.sh/helm/v4/cmd/helm")
+	helm.Dir, helm.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	out, err := helm.CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), string(out))
 	server, err = cluster.Start(ctx, cluster.Options{
 		Images: images, Hosts: []string{"slack.com", "api.github.com"}, Serve: http.HandlerFunc(service), Log: GinkgoWriter,
 	})
