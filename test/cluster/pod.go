@@ -127,9 +127,7 @@ func (p *pod) tend(ctx context.Context) {
 		switch {
 		case ended == nil:
 			c.probe(ctx)
-		case p.object.Spec.RestartPolicy == corev1.RestartPolicyNever,
-			p.object.Spec.RestartPolicy == corev1.RestartPolicyOnFailure && ended.ExitCode == 0:
-		case time.Since(ended.FinishedAt.Time) > time.Second:
+		case p.startsAgain(ended) && time.Since(ended.FinishedAt.Time) > time.Second:
 			p.node.log("pod %s: %s ended with %d and starts again", p.object.Name, c.spec.Name, ended.ExitCode)
 			if err := c.restart(ctx); err != nil {
 				p.node.log("pod %s: %v", p.object.Name, err)
@@ -182,44 +180,61 @@ func (p *pod) report(ctx context.Context) error {
 		return nil
 	}
 	before := live.DeepCopy()
-	live.Status.PodIP, live.Status.PodIPs = p.object.Status.PodIP, []corev1.PodIP{{IP: p.object.Status.PodIP}}
-	live.Status.HostIP, live.Status.HostIPs = nodeAddress.String(), []corev1.HostIP{{IP: nodeAddress.String()}}
-	live.Status.StartTime = &p.started
-	live.Status.ContainerStatuses = nil
-	running, failed, ready := 0, 0, true
-	for _, c := range p.containers {
-		status := c.status()
-		live.Status.ContainerStatuses = append(live.Status.ContainerStatuses, status)
-		ready = ready && status.Ready
-		switch ended := status.State.Terminated; {
-		case ended == nil || p.object.Spec.RestartPolicy == corev1.RestartPolicyAlways:
-			running++
-		case ended.ExitCode != 0 && p.object.Spec.RestartPolicy == corev1.RestartPolicyOnFailure:
-			running++
-		case ended.ExitCode != 0:
-			failed++
-		}
-	}
-	switch {
-	case p.waits != "":
-		live.Status.Phase = corev1.PodPending
-	case running > 0:
-		live.Status.Phase = corev1.PodRunning
-	case failed > 0:
-		live.Status.Phase = corev1.PodFailed
-	default:
-		live.Status.Phase = corev1.PodSucceeded
-	}
-	for _, condition := range []corev1.PodConditionType{corev1.PodInitialized, corev1.PodReadyToStartContainers} {
-		setCondition(&live.Status, condition, p.waits == "", p.waits)
-	}
-	for _, condition := range []corev1.PodConditionType{corev1.ContainersReady, corev1.PodReady} {
-		setCondition(&live.Status, condition, ready, p.waits)
-	}
+	p.describe(&live.Status)
 	if equality.Semantic.DeepEqual(before.Status, live.Status) {
 		return nil
 	}
 	return client.IgnoreNotFound(p.node.client.Status().Patch(ctx, &live, client.MergeFrom(before)))
+}
+
+// describe puts what is so into a status.
+func (p *pod) describe(status *corev1.PodStatus) {
+	status.PodIP, status.PodIPs = p.object.Status.PodIP, []corev1.PodIP{{IP: p.object.Status.PodIP}}
+	status.HostIP, status.HostIPs = nodeAddress.String(), []corev1.HostIP{{IP: nodeAddress.String()}}
+	status.StartTime, status.ContainerStatuses = &p.started, nil
+	ready := true
+	for _, c := range p.containers {
+		one := c.status()
+		status.ContainerStatuses = append(status.ContainerStatuses, one)
+		ready = ready && one.Ready
+	}
+	status.Phase = p.phase(status.ContainerStatuses)
+	for _, condition := range []corev1.PodConditionType{corev1.PodInitialized, corev1.PodReadyToStartContainers} {
+		setCondition(status, condition, p.waits == "", p.waits)
+	}
+	for _, condition := range []corev1.PodConditionType{corev1.ContainersReady, corev1.PodReady} {
+		setCondition(status, condition, ready, p.waits)
+	}
+}
+
+// phase is the Pod's, by its containers.
+func (p *pod) phase(containers []corev1.ContainerStatus) corev1.PodPhase {
+	if p.waits != "" {
+		return corev1.PodPending
+	}
+	phase := corev1.PodSucceeded
+	for i := range containers {
+		ended := containers[i].State.Terminated
+		if ended == nil || p.startsAgain(ended) {
+			return corev1.PodRunning
+		}
+		if ended.ExitCode != 0 {
+			phase = corev1.PodFailed
+		}
+	}
+	return phase
+}
+
+// startsAgain is whether a container that has ended is to run again.
+func (p *pod) startsAgain(ended *corev1.ContainerStateTerminated) bool {
+	switch p.object.Spec.RestartPolicy {
+	case corev1.RestartPolicyNever:
+		return false
+	case corev1.RestartPolicyOnFailure:
+		return ended.ExitCode != 0
+	default:
+		return true
+	}
 }
 
 func setCondition(status *corev1.PodStatus, of corev1.PodConditionType, holds bool, message string) {
