@@ -68,18 +68,25 @@ YAML
 log_key() {
   kubectl get configmap -n agent-passport-system agent-passport-auditlog -o 'jsonpath={.data.keys\.json}' | jq -r '.keys[-1].key'
 }
+# volume is where the node keeps the volume of the audit log.
 volume() {
-  echo "$VOLUMES/$(kubectl get persistentvolumeclaim -n agent-passport-system log-agent-passport-auditlog-0 -o 'jsonpath={.spec.volumeName}')"
+  local name
+  name=$(kubectl get persistentvolumeclaim -n agent-passport-system log-agent-passport-auditlog-0 -o 'jsonpath={.spec.volumeName}')
+  echo "${VOLUMES:?}/${name:?}"
 }
 copied() {
-  mkdir copy && cp -r "$(volume)"/epoch-* "$(volume)"/keys.json copy
+  local from
+  from=$(volume)
+  mkdir copy && cp -r "${from:?}"/epoch-* "$from"/keys.json copy
 }
 # lose empties the volume of the audit log, and waits until the log says so.
 lose() {
   pkill -f 'kubectl port-forward' || true
   kubectl scale statefulset -n agent-passport-system agent-passport-auditlog --replicas=0
   kubectl wait -n agent-passport-system --for=delete pod/agent-passport-auditlog-0 --timeout=1m
-  rm -rf "$(volume)"/*
+  local emptied
+  emptied=$(volume)
+  rm -rf "${emptied:?}"/epoch-* "$emptied"/keys.json "$emptied"/index.db
   kubectl scale statefulset -n agent-passport-system agent-passport-auditlog --replicas=1
   until kubectl logs -n agent-passport-system agent-passport-auditlog-0 2>/dev/null | grep 'begins a new epoch'; do sleep 0.2; done
 }

@@ -27,14 +27,14 @@ type reader struct {
 	lines chan string
 }
 
-// sits opens a shell with variables beside those that it has, until the spec ends. The first command that fails ends it.
-func sits(variables ...string) *reader {
+// sits opens a shell until the spec ends. The first command that fails ends it.
+func sits() *reader {
 	GinkgoHelper()
 	r := &reader{dir: desk(), lines: make(chan string, 1000)}
 	r.shell = exec.Command("bash", "-eu", "-o", "pipefail")
 	r.shell.Dir = r.dir
-	r.shell.Env = append(append(os.Environ(), "KUBECONFIG="+server.AdminKubeconfig(), "VOLUMES="+server.Dir,
-		"PATH="+strings.Join([]string{bin, os.Getenv("KUBEBUILDER_ASSETS"), os.Getenv("PATH")}, ":")), variables...)
+	r.shell.Env = append(os.Environ(), "KUBECONFIG="+server.AdminKubeconfig(), "VOLUMES="+server.Dir,
+		"PATH="+strings.Join([]string{bin, os.Getenv("KUBEBUILDER_ASSETS"), os.Getenv("PATH")}, ":"))
 	r.shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	output, input, err := os.Pipe()
 	Expect(err).NotTo(HaveOccurred())
@@ -66,7 +66,7 @@ func sits(variables ...string) *reader {
 }
 
 // patience bounds one script, on a busy machine.
-const patience = 2 * time.Minute
+const patience = 4 * time.Minute
 
 // done is what the shell says after each script.
 const done = "--- done"

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package docs plays what the pages of the documentation tell a reader to type, on a cluster whose node runs what
-// `make deploy` installs.
+// `make deploy` and then Helm install.
 package docs
 
 import (
@@ -34,7 +34,7 @@ func TestDocs(t *testing.T) {
 
 const (
 	// long bounds what takes minutes on a busy machine.
-	long = 5 * time.Minute
+	long = 10 * time.Minute
 	// image is the operator's, as the pages name it.
 	image = "registry.example.com/agent-passport-operator"
 )
@@ -49,7 +49,6 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	logf.SetLogger(GinkgoLogr)
 	klog.SetLogger(GinkgoLogr)
 	EnforceDefaultTimeoutsWhenUsingContexts()
-	SetDefaultEventuallyTimeout(time.Minute)
 	var err error
 	root, err = filepath.Abs("../..")
 	Expect(err).NotTo(HaveOccurred())
