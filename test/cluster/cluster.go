@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -73,9 +72,7 @@ func Start(ctx context.Context, options Options) (_ *Cluster, err error) {
 	environment := &envtest.Environment{}
 	apiServer := environment.ControlPlane.GetAPIServer()
 	apiServer.Address = nodeAddress.String()
-	if apiServer.Port, err = freePort(); err != nil {
-		return nil, err
-	}
+	apiServer.Port = "6443" // nobody else listens in this namespace
 	apiServer.Configure().
 		Set("service-cluster-ip-range", serviceRange.String()).
 		Set("advertise-address", nodeAddress.String()).
@@ -176,14 +173,4 @@ func (c *Cluster) Stop() error {
 		c.controllers.Kill()
 	}
 	return c.Server.Stop()
-}
-
-// freePort finds a port of the node's that nobody listens on.
-func freePort() (string, error) {
-	listener, err := net.Listen("tcp", net.JoinHostPort(nodeAddress.String(), "0"))
-	if err != nil {
-		return "", err
-	}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	return port, errors.Join(err, listener.Close())
 }

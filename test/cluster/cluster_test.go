@@ -95,11 +95,7 @@ func machine(reference string) (cluster.Image, bool) {
 	if err != nil {
 		return cluster.Image{}, false
 	}
-	of := cluster.Image{Entrypoint: []string{"sh"}, Files: map[string]string{"/server": binary}}
-	for _, dir := range []string{"/bin", "/usr", "/lib", "/lib64"} {
-		if _, err := os.Stat(dir); err == nil {
-			of.Files[dir] = dir
-		}
-	}
+	of := cluster.MachineImage()
+	of.Files["/server"] = binary
 	return of, reference == "machine:1"
 }

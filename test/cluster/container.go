@@ -32,6 +32,17 @@ type Image struct {
 	Entrypoint []string
 }
 
+// MachineImage is one of this machine's own tools.
+func MachineImage() Image {
+	of := Image{Entrypoint: []string{"sh"}, Files: map[string]string{}}
+	for _, dir := range []string{"/bin", "/usr", "/lib", "/lib64"} {
+		if _, err := os.Stat(dir); err == nil {
+			of.Files[dir] = dir
+		}
+	}
+	return of
+}
+
 // container is one of a Pod's, and its process.
 type container struct {
 	spec  *corev1.Container
@@ -39,7 +50,8 @@ type container struct {
 	wire  *wire
 	// root is its file system, log what it has printed.
 	root, log string
-	env       []string
+	// args are its command line, env its variables.
+	args, env []string
 	// user is whom it runs as; negative: whoever the suite runs as.
 	user int
 
@@ -71,7 +83,7 @@ func (c *container) assemble(v *volumes, hosts string) error {
 	)
 }
 
-// environment gives the variables of a container.
+// environment gives the container its variables, and its command line, which they are put into.
 func (c *container) environment(pod *corev1.Pod, apiServer string) error {
 	host, port, err := net.SplitHostPort(apiServer)
 	if err != nil {
@@ -100,11 +112,9 @@ func (c *container) environment(pod *corev1.Pod, apiServer string) error {
 	for name, value := range values {
 		c.env = append(c.env, name+"="+value)
 	}
-	args := append(slices.Clone(c.command()), c.spec.Args...)
-	for i := range args {
-		args[i] = expand(args[i], values)
+	for _, arg := range slices.Concat(c.command(), c.spec.Args) {
+		c.args = append(c.args, expand(arg, values))
 	}
-	c.spec.Command, c.spec.Args = args[:1], args[1:]
 	return nil
 }
 
@@ -161,7 +171,7 @@ func (c *container) start(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	cmd := c.prepare(context.WithoutCancel(ctx), append(slices.Clone(c.spec.Command), c.spec.Args...))
+	cmd := c.prepare(context.WithoutCancel(ctx), c.args)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := c.wire.within(cmd.Start); err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -66,19 +67,11 @@ func (n *node) register(ctx context.Context, port int32) error {
 
 // run runs what Pods there are until ctx ends.
 func (n *node) run(ctx context.Context) {
-	ticker := time.NewTicker(pace)
-	defer ticker.Stop()
-	for {
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		if err := n.sync(ctx); err != nil && ctx.Err() == nil {
 			n.log("%v", err)
 		}
-		select {
-		case <-ctx.Done():
-			n.stop()
-			return
-		case <-ticker.C:
-		}
-	}
+	}, pace)
 }
 
 // sync takes what has no node yet, starts what is new and ends what is deleted.
@@ -160,7 +153,7 @@ func (n *node) find(namespace, name string) (*pod, error) {
 	return nil, fmt.Errorf("this node runs no pod %s/%s", namespace, name)
 }
 
-// stop ends all that run.
+// stop waits until all have ended that ran.
 func (n *node) stop() {
 	n.mu.Lock()
 	defer n.mu.Unlock()

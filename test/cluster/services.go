@@ -17,6 +17,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -53,20 +54,13 @@ func newServices(c client.Client, hosts, outside string, log func(string, ...any
 
 // run follows the Services until ctx ends.
 func (s *services) run(ctx context.Context) {
-	ticker := time.NewTicker(pace)
-	defer ticker.Stop()
-	for {
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		if err := s.sync(ctx); err != nil && ctx.Err() == nil {
 			s.log("services: %v", err)
 		}
-		select {
-		case <-ctx.Done():
-			for _, listener := range s.listeners {
-				_ = listener.Close()
-			}
-			return
-		case <-ticker.C:
-		}
+	}, pace)
+	for _, listener := range s.listeners {
+		_ = listener.Close()
 	}
 }
 

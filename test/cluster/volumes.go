@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -74,9 +75,7 @@ func (v *volumes) content(ctx context.Context, volume *corev1.Volume) (map[strin
 			if err != nil {
 				return nil, err
 			}
-			for name, data := range files {
-				all[name] = data
-			}
+			maps.Copy(all, files)
 		}
 		return all, nil
 	}

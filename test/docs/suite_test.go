@@ -81,13 +81,7 @@ func images(reference string) (cluster.Image, bool) {
 		}
 		return of, true
 	case strings.HasPrefix(reference, "busybox:"):
-		of := cluster.Image{Entrypoint: []string{"sh"}, Files: map[string]string{}}
-		for _, dir := range []string{"/bin", "/usr", "/lib", "/lib64"} {
-			if _, err := os.Stat(dir); err == nil {
-				of.Files[dir] = dir
-			}
-		}
-		return of, true
+		return cluster.MachineImage(), true
 	}
 	return cluster.Image{}, false
 }
